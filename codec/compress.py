@@ -1,0 +1,111 @@
+"""Joins the three: audio to codes by the model, codes to bytes by the container, and back.
+
+A codec of C channels codes audio of any multiple of C as independent streams of C channels (a mono codec codes stereo
+as two). Audio at another rate is resampled to the codec's, and decoding returns to the source's rate and exact length.
+
+Axes: samples [channels, T]; codes [S, K, L], S streams.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from codec.audio import Audio, fit_length, resample, resampled_length
+from codec.config import CodecConfig
+from codec.container import Container, Header, read_container, write_container
+from codec.errors import AudioError, BitstreamError, ModelMismatchError
+from codec.package import LoadedPackage, Package
+
+BLOCK_SECONDS = 1.0
+
+
+def compress(
+    model: LoadedPackage,
+    audio: Audio,
+    *,
+    num_quantizers: int | None = None,
+    bitrate_kbps: float | None = None,
+) -> bytes:
+    """Return the container of `audio`. The bitrate is that of one stream.
+
+    Raises:
+        AudioError: The audio is empty, not finite, or its channels are no multiple of the codec's.
+        BitrateError: The codec has no such bitrate or number of quantizers.
+    """
+    config = model.package.config
+    stages = config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
+    _check_audio(audio, config)
+    prepared = resample(audio, config.sample_rate)
+    streams = torch.from_numpy(prepared.samples).unflatten(0, (-1, config.channels))
+    device = next(model.codec.parameters()).device
+    codes = model.codec.encode(streams.to(device), num_quantizers=stages)
+    header = Header(
+        codec_name=config.name,
+        fingerprint=model.package.short_fingerprint,
+        sample_rate=config.sample_rate,
+        num_samples=prepared.num_samples,
+        source_sample_rate=audio.sample_rate,
+        source_num_samples=audio.num_samples,
+        channels=audio.channels,
+        num_streams=len(codes),
+        num_quantizers=stages,
+        codebook_size=config.quantizer.codebook_size,
+        hop_length=config.hop_length,
+        frames_per_block=min(65535, max(1, round(BLOCK_SECONDS * config.frame_rate))),
+    )
+    return write_container(header, codes.cpu().numpy())
+
+
+def decompress(model: LoadedPackage, data: bytes) -> Audio:
+    """Return the audio of a container, at its source's sample rate, to the sample.
+
+    Raises:
+        BitstreamError: The container is damaged, or contradicts the model.
+        ModelMismatchError: Another model made it.
+    """
+    return decode_container(model, read_container(data))
+
+
+def decode_container(model: LoadedPackage, container: Container) -> Audio:
+    """As `decompress`, from a parsed container."""
+    header = container.header
+    check_model(model.package, header)
+    device = next(model.codec.parameters()).device
+    samples = model.codec.decode(torch.from_numpy(container.codes).to(device), num_samples=header.num_samples)
+    decoded = Audio(samples=samples.flatten(0, 1).cpu().numpy(), sample_rate=header.sample_rate)
+    restored = resample(decoded, header.source_sample_rate)
+    return Audio(samples=fit_length(restored.samples, header.source_num_samples), sample_rate=header.source_sample_rate)
+
+
+def check_model(package: Package, header: Header) -> None:
+    """Check that `header` comes from this model.
+
+    Raises:
+        ModelMismatchError: Another model made it.
+        BitstreamError: The fingerprint is this model's, but other fields are not.
+    """
+    config = package.config
+    if header.fingerprint != package.short_fingerprint:
+        made_by = f"'{header.codec_name}' with fingerprint {header.fingerprint.hex()}"
+        given = f"'{config.name}' with fingerprint {package.short_fingerprint.hex()}"
+        raise ModelMismatchError(f"the container was made by {made_by}, not by the model given, {given}")
+    agrees = (
+        (header.sample_rate, header.hop_length) == (config.sample_rate, config.hop_length)
+        and header.codebook_size == config.quantizer.codebook_size
+        and header.num_quantizers <= config.quantizer.num_quantizers
+        and header.channels == header.num_streams * config.channels
+        and header.num_samples
+        == resampled_length(header.source_num_samples, header.source_sample_rate, header.sample_rate)
+    )
+    if not agrees:
+        raise BitstreamError("the container's header contradicts the model it names")
+
+
+def _check_audio(audio: Audio, config: CodecConfig) -> None:
+    if audio.num_samples == 0:
+        raise AudioError("the audio holds no samples")
+    if audio.channels % config.channels:
+        raise AudioError(f"the audio has {audio.channels} channels; '{config.name}' codes {config.channels} at a time")
+    if not np.isfinite(audio.samples).all():
+        raise AudioError("the audio holds samples that are not finite (NaN or infinity)")

@@ -1,0 +1,192 @@
+"""The configuration of a codec: what `codec.json` in a package holds, verbatim, and all that rebuilding it needs.
+
+Frozen, keyword-only, and complete: derived values are properties, never settings. Unknown or missing keys are errors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_type_hints
+
+from codec.errors import BitrateError, PackageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizerConfig:
+    """Residual vector quantizer with codebooks learned by exponential moving average (SoundStream, section III.C)."""
+
+    num_quantizers: int = 12
+    codebook_size: int = 1024
+    # EMA decay of cluster sizes and sums, per training step.
+    ema_decay: float = 0.99
+    # A code used less than this share of the mean is dead and is replaced by a vector of the batch.
+    dead_share: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        _check(1 <= self.num_quantizers <= 255, "num_quantizers", self.num_quantizers, "from 1 to 255")
+        _check(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "from 2 to 65536")
+        _check(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "between 0 and 1")
+        _check(0 <= self.dead_share < 1, "dead_share", self.dead_share, "from 0 to below 1")
+
+    @property
+    def bits_per_code(self) -> int:
+        """Bits that one index takes when packed."""
+        return (self.codebook_size - 1).bit_length()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NacreConfig:
+    """The frame-rate spectral network of the `nacre` family (codec/nacre/)."""
+
+    width: int = 256
+    expansion: int = 4
+    kernel_size: int = 7
+    encoder_blocks: int = 4
+    # Decoder blocks before and after its upsampling in time.
+    decoder_blocks: int = 3
+    decoder_blocks_upsampled: int = 3
+    upsampling: int = 2
+    # Samples that one encoder frame sees, and the length of one inverse transform of the decoder.
+    frame_length: int = 640
+    fft_length: int = 640
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        for name in ("width", "expansion", "upsampling", "frame_length"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _check(self.kernel_size % 2 == 1, "kernel_size", self.kernel_size, "odd")
+        _check(self.fft_length % 2 == 0, "fft_length", self.fft_length, "even")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecConfig:
+    """A whole codec.
+
+    `name` is the codec's id, written into every container. Audio is [B, channels, T] at `sample_rate` Hz; one frame of
+    codes covers `hop_length` samples; latents have `latent_dim` dimensions.
+    """
+
+    name: str
+    family: Literal["nacre"] = "nacre"
+    sample_rate: int = 16_000
+    channels: int = 1
+    hop_length: int = 320
+    latent_dim: int = 96
+    quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    network: NacreConfig = field(default_factory=NacreConfig)
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        _check(0 < len(self.name.encode()) <= 64, "name", self.name, "1 to 64 bytes long")
+        _check(self.family == "nacre", "family", self.family, "'nacre'")
+        _check(1_000 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "from 1000 to 384000 Hz")
+        _check(self.channels in (1, 2), "channels", self.channels, "1 or 2")
+        _check(1 <= self.hop_length <= 65535, "hop_length", self.hop_length, "from 1 to 65535")
+        hops = self.hop_length % self.network.upsampling == 0
+        _check(hops, "hop_length", self.hop_length, f"divisible by upsampling={self.network.upsampling}")
+        _check(
+            self.network.frame_length >= self.hop_length,
+            "frame_length",
+            self.network.frame_length,
+            ">= hop_length",
+        )
+        overlap = self.network.fft_length >= self.hop_length // self.network.upsampling
+        _check(overlap, "fft_length", self.network.fft_length, "at least hop_length / upsampling")
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second; for display only, lengths are integer arithmetic on `hop_length`."""
+        return self.sample_rate / self.hop_length
+
+    def num_frames(self, num_samples: int) -> int:
+        """Return L for T samples: `ceil(num_samples / hop_length)`."""
+        return -(-num_samples // self.hop_length)
+
+    def bitrate_kbps(self, num_quantizers: int) -> float:
+        """Return the nominal bitrate of `num_quantizers` stages."""
+        bits = num_quantizers * math.log2(self.quantizer.codebook_size)
+        return bits * self.sample_rate / self.hop_length / 1000
+
+    @property
+    def bitrates_kbps(self) -> tuple[float, ...]:
+        """Every nominal bitrate the codec has, lowest first."""
+        return tuple(self.bitrate_kbps(k) for k in range(1, self.quantizer.num_quantizers + 1))
+
+    def resolve_num_quantizers(self, num_quantizers: int | None = None, bitrate_kbps: float | None = None) -> int:
+        """Turn a caller's choice into a number of stages; neither given means all of them.
+
+        Raises:
+            BitrateError: Both were given, or the codec has no such number or bitrate.
+        """
+        if num_quantizers is not None and bitrate_kbps is not None:
+            raise BitrateError("give num_quantizers or bitrate_kbps, not both")
+        most = self.quantizer.num_quantizers
+        if num_quantizers is not None:
+            if not 1 <= num_quantizers <= most:
+                raise BitrateError(f"num_quantizers={num_quantizers} is out of range: '{self.name}' has 1 to {most}")
+            return num_quantizers
+        if bitrate_kbps is None:
+            return most
+        for k, rate in enumerate(self.bitrates_kbps, start=1):
+            if math.isclose(rate, bitrate_kbps, rel_tol=1e-3):
+                return k
+        known = ", ".join(f"{rate:g}" for rate in self.bitrates_kbps)
+        raise BitrateError(f"'{self.name}' has no bitrate of {bitrate_kbps:g} kbps; choose one of {known}")
+
+    def to_json(self) -> str:
+        """Return canonical JSON: sorted keys, two spaces, a final newline."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> CodecConfig:
+        """Parse what `to_json` wrote.
+
+        Raises:
+            PackageError: Not JSON, or a key is unknown, missing, of the wrong type or out of range.
+        """
+        try:
+            return _build(cls, json.loads(text), "codec.json")
+        except (ValueError, TypeError) as error:
+            raise PackageError(f"not a codec configuration: {error}") from None
+
+
+def _build(cls: type[Any], data: Any, where: str) -> Any:
+    """Build dataclass `cls` from parsed JSON; every field must be there, no other may."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{where} must be an object")
+    hints = get_type_hints(cls)
+    if unknown := sorted(set(data) - set(hints)):
+        raise ValueError(f"{where} has unknown keys: {', '.join(unknown)}")
+    if missing := sorted(set(hints) - set(data)):
+        raise ValueError(f"{where} lacks the keys: {', '.join(missing)}")
+    return cls(**{name: _value(hint, data[name], f"{where}: {name}") for name, hint in hints.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]  # is_dataclass narrows to instances too
+    wanted = {int: (int,), float: (int, float)}.get(hint, (str,))
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise TypeError(f"{where} is {value!r}, not {getattr(hint, '__name__', 'text')}")
+    return float(value) if hint is float else value
+
+
+def _check(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value!r} but must be {rule}")

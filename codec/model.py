@@ -1,0 +1,80 @@
+"""The codec: tensors in, tensors out. It knows nothing of bytes, files or training.
+
+Axes: audio, reconstruction [B, C, T]; latents, quantized [B, D, L]; codes [B, K, L]; L = ceil(T / hop_length).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codec.config import CodecConfig
+from codec.nacre.decoder import Decoder
+from codec.nacre.encoder import Encoder
+from codec.nacre.linear_skip import fit_linear_codec
+from codec.quantizer import ResidualVectorQuantizer
+
+
+@dataclass(frozen=True)
+class CodecOutput:
+    """One training pass: `reconstruction` [B, C, T], `codes` [B, K, L] (none when quantization was bypassed)."""
+
+    reconstruction: Tensor
+    codes: Tensor | None
+    commitment_loss: Tensor
+
+
+class Codec(nn.Module):
+    """Encoder, residual vector quantizer and decoder, built from a `CodecConfig` alone."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.quantizer = ResidualVectorQuantizer(config.quantizer, config.latent_dim)
+        self.decoder = Decoder(config)
+
+    @torch.inference_mode()
+    def encode(self, audio: Tensor, *, num_quantizers: int | None = None, bitrate_kbps: float | None = None) -> Tensor:
+        """Encode audio [B, C, T], T at least 1, to codes [B, K, L], int64.
+
+        Raises:
+            BitrateError: Both were given, or the codec has no such number or bitrate.
+        """
+        stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
+        return self.quantizer.encode(self.encoder(self._pad(audio)), stages)
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:
+        """Decode codes [B, K, L] to audio [B, C, num_samples], by default all `L * hop_length` samples."""
+        return self.decoder(self.quantizer.decode(codes))[..., :num_samples].clamp(-1, 1)
+
+    def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
+        """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer."""
+        latents = self.encoder(self._pad(audio))
+        if num_quantizers is None:
+            codes, loss = None, latents.new_zeros(())
+        else:
+            result = self.quantizer(latents, num_quantizers)
+            latents, codes, loss = result.quantized, result.codes, result.commitment_loss
+        reconstruction = self.decoder(latents)[..., : audio.shape[-1]]
+        return CodecOutput(reconstruction=reconstruction, codes=codes, commitment_loss=loss)
+
+    @torch.no_grad()
+    def initialize_network(self, audio: Tensor) -> None:
+        """Fit what starts from data rather than chance, the linear skip, to real audio [B, C, T]."""
+        linear = fit_linear_codec(self._pad(audio), self.config.hop_length, self.config.latent_dim)
+        self.encoder.start_from(linear.analysis)
+        self.decoder.start_from(linear.synthesis)
+
+    @torch.no_grad()
+    def initialize_codebooks(self, audio: Tensor, seed: int = 0) -> None:
+        """Set the codebooks by k-means on the latents of real audio [B, C, T]."""
+        self.quantizer.initialize(self.encoder(self._pad(audio)), seed)
+
+    def _pad(self, audio: Tensor) -> Tensor:
+        """Zero-pad [B, C, T] at the end to a whole number of hops."""
+        return F.pad(audio, (0, -audio.shape[-1] % self.config.hop_length))

@@ -1,0 +1,86 @@
+"""Decoder of the `nacre` family: ConvNeXt blocks, upsampling in time between them, and an inverse STFT head.
+
+The head follows Vocos (arXiv 2306.00814), with one deviation: instead of an angle it predicts a vector that is normalised
+to unit length (a unit phasor), which has no wrap-around and learned far faster here.
+
+Axes: latents [B, D, L]; hidden [B, L, W]; spectrum [B, L * U, C, F]; reconstruction [B, C, L * hop].
+"""
+
+import torch
+from torch import Tensor, nn
+
+from codec.config import CodecConfig
+from codec.nacre.convnext import ConvNeXtBlock
+from codec.nacre.framing import overlap_add
+from codec.nacre.linear_skip import LinearSynthesis
+
+MAX_LOG_MAGNITUDE = 5.0
+PHASOR_EPSILON = 1e-4
+
+
+class InverseSTFTHead(nn.Module):
+    """Map hidden [B, L, W] to audio [B, C, L * hop] through predicted magnitudes and unit phasors."""
+
+    window: Tensor
+
+    def __init__(self, width: int, channels: int, fft_length: int, hop_length: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.fft_length = fft_length
+        self.hop_length = hop_length
+        self.project = nn.Linear(width, channels * 3 * (fft_length // 2 + 1))
+        self.register_buffer("window", torch.hann_window(fft_length), persistent=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden [B, L, W] to audio [B, C, L * hop]; the transforms run in fp32."""
+        parts = self.project(hidden).float()
+        with torch.autocast(hidden.device.type, enabled=False):
+            log_magnitude, real, imaginary = parts.unflatten(-1, (self.channels, 3, -1)).unbind(-2)
+            magnitude = log_magnitude.clamp(max=MAX_LOG_MAGNITUDE).exp()
+            magnitude = magnitude * torch.rsqrt(real.square() + imaginary.square() + PHASOR_EPSILON)
+            spectrum = torch.complex(magnitude * real, magnitude * imaginary)
+            frames = torch.fft.irfft(spectrum, n=self.fft_length) * self.window
+            gain = self.hop_length / (0.5 * self.fft_length)
+            return overlap_add(frames, self.hop_length) * gain
+
+    @torch.no_grad()
+    def quieten(self) -> None:
+        """Start near silence."""
+        self.project.weight.mul_(0.3)
+        self.project.bias.unflatten(0, (self.channels, 3, -1))[:, 0].fill_(-3.0)
+
+
+class Decoder(nn.Module):
+    """Map latents to audio."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        network = config.network
+        width, upsampling = network.width, network.upsampling
+
+        def blocks(count: int) -> nn.Sequential:
+            return nn.Sequential(*(ConvNeXtBlock(width, network.kernel_size, network.expansion) for _ in range(count)))
+
+        self.upsampling = upsampling
+        self.embed = nn.Linear(config.latent_dim, width)
+        self.blocks = blocks(network.decoder_blocks)
+        self.upsample = nn.Linear(width, upsampling * width)
+        self.blocks_upsampled = blocks(network.decoder_blocks_upsampled)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.head = InverseSTFTHead(width, config.channels, network.fft_length, config.hop_length // upsampling)
+        self.skip = LinearSynthesis(config.channels, config.hop_length, config.latent_dim)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map latents [B, D, L] to a reconstruction [B, C, L * hop] in fp32."""
+        latents = latents.transpose(1, 2)
+        hidden = self.blocks(self.embed(latents))
+        batch, count, width = hidden.shape
+        hidden = self.upsample(hidden).view(batch, count * self.upsampling, width)
+        hidden = self.norm(self.blocks_upsampled(hidden))
+        return self.head(hidden) + self.skip(latents)
+
+    @torch.no_grad()
+    def start_from(self, synthesis: Tensor) -> None:
+        """Start training from a linear codec: set the skip to `synthesis` [N, D] and quieten the network's part."""
+        self.skip.weight.copy_(synthesis)
+        self.head.quieten()

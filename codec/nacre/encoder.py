@@ -1,0 +1,49 @@
+"""Encoder of the `nacre` family: linear frames, ConvNeXt blocks, and the linear skip.
+
+Measured against an STFT front end in the first minutes of training, linear frames of two hops did better.
+
+Axes: audio [B, C, T]; hidden [B, L, W]; latents [B, D, L].
+"""
+
+import torch
+from torch import Tensor, nn
+
+from codec.config import CodecConfig
+from codec.nacre.convnext import ConvNeXtBlock
+from codec.nacre.framing import split_frames
+from codec.nacre.linear_skip import LinearAnalysis
+
+
+class Encoder(nn.Module):
+    """Map audio to latents, one column a hop."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        network = config.network
+        self.hop_length = config.hop_length
+        self.frame_length = network.frame_length
+        self.embed = nn.Linear(config.channels * network.frame_length, network.width)
+        self.norm_in = nn.LayerNorm(network.width, eps=1e-6)
+        self.blocks = nn.Sequential(
+            *(
+                ConvNeXtBlock(network.width, network.kernel_size, network.expansion)
+                for _ in range(network.encoder_blocks)
+            )
+        )
+        self.norm_out = nn.LayerNorm(network.width, eps=1e-6)
+        self.project = nn.Linear(network.width, config.latent_dim)
+        self.skip = LinearAnalysis(config.channels, config.hop_length, config.latent_dim)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Map audio [B, C, L * hop] to latents [B, D, L] in fp32."""
+        frames = split_frames(audio, self.frame_length, self.hop_length).flatten(2)
+        hidden = self.blocks(self.norm_in(self.embed(frames)))
+        latents = self.project(self.norm_out(hidden)).float() + self.skip(audio)
+        return latents.transpose(1, 2)
+
+    @torch.no_grad()
+    def start_from(self, analysis: Tensor) -> None:
+        """Start training from a linear codec: set the skip to `analysis` [D, N] and shrink the network's part."""
+        self.skip.weight.copy_(analysis)
+        self.project.weight.mul_(0.05)
+        self.project.bias.zero_()

@@ -1,0 +1,171 @@
+"""The package directory: a trained codec on disk, whole or refused, without pickle.
+
+    codec.json          the CodecConfig, verbatim
+    model.safetensors   weights and codebooks
+    metrics.json        what validation measured
+    lineage.json        data index hash, git commit, training config, seed, steps
+    SHA256SUMS          the checksum of each file above, as `sha256sum` writes it
+
+The fingerprint is the SHA-256 of codec.json and model.safetensors: what decides the codes, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from codec.config import CodecConfig
+from codec.container import FINGERPRINT_BYTES
+from codec.errors import PackageError
+from codec.files import TEMPORARY_PREFIX, sync_directory
+from codec.model import Codec
+
+CONFIG = "codec.json"
+WEIGHTS = "model.safetensors"
+METRICS = "metrics.json"
+LINEAGE = "lineage.json"
+SUMS = "SHA256SUMS"
+CONTENT = (CONFIG, LINEAGE, METRICS, WEIGHTS)
+# Moving averages that only training needs; they restart from the codebooks.
+_TRAINING_ONLY = ("quantizer.cluster_sizes", "quantizer.cluster_sums", "quantizer.step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A verified package directory, weights not loaded."""
+
+    directory: Path
+    config: CodecConfig
+    metrics: dict[str, Any]
+    lineage: dict[str, Any]
+    fingerprint: str
+
+    @property
+    def short_fingerprint(self) -> bytes:
+        """The first 8 bytes, as containers carry them."""
+        return bytes.fromhex(self.fingerprint)[:FINGERPRINT_BYTES]
+
+    @property
+    def content_hash(self) -> str:
+        """The SHA-256 of SHA256SUMS: equal for two packages only if every file is equal."""
+        return _sha256(self.directory / SUMS)
+
+
+@dataclass(frozen=True)
+class LoadedPackage:
+    """A package with its codec built, in evaluation mode."""
+
+    package: Package
+    codec: Codec
+
+
+def write_package(directory: Path, codec: Codec, *, metrics: dict[str, Any], lineage: dict[str, Any]) -> Package:
+    """Write a package atomically: `directory` appears whole or not at all.
+
+    Raises:
+        PackageError: `directory` exists already.
+    """
+    if directory.exists():
+        raise PackageError(f"'{directory}' exists already: choose another folder or remove it")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    staging = directory.with_name(f"{TEMPORARY_PREFIX}{directory.name}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        save_file(_weights(codec), staging / WEIGHTS)
+        (staging / CONFIG).write_text(codec.config.to_json())
+        (staging / METRICS).write_text(_json(metrics))
+        (staging / LINEAGE).write_text(_json(lineage))
+        (staging / SUMS).write_text("".join(f"{_sha256(staging / name)}  {name}\n" for name in CONTENT))
+        sync_directory(staging)
+        staging.rename(directory)
+        sync_directory(directory.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return open_package(directory)
+
+
+def open_package(directory: Path) -> Package:
+    """Verify every checksum and read everything but the weights.
+
+    Raises:
+        PackageError: The directory is no package, or a file is missing, altered or too many.
+    """
+    _verify(directory)
+    config = CodecConfig.from_json((directory / CONFIG).read_text())
+    fingerprint = hashlib.sha256((directory / CONFIG).read_bytes() + (directory / WEIGHTS).read_bytes())
+    return Package(
+        directory=directory,
+        config=config,
+        metrics=_read_json(directory / METRICS),
+        lineage=_read_json(directory / LINEAGE),
+        fingerprint=fingerprint.hexdigest(),
+    )
+
+
+def load_package(directory: Path, device: str | torch.device = "cpu") -> LoadedPackage:
+    """Verify a package and build its codec on `device`, in evaluation mode.
+
+    Raises:
+        PackageError: As `open_package`, or the weights don't fit the configuration.
+    """
+    package = open_package(directory)
+    codec = Codec(package.config)
+    try:
+        weights = load_file(directory / WEIGHTS)
+        result = codec.load_state_dict(weights, strict=False)
+    except (SafetensorError, RuntimeError) as error:
+        raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: {error}") from None
+    if result.unexpected_keys or set(result.missing_keys) != set(_TRAINING_ONLY):
+        raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: other tensors than the codec has")
+    codec.quantizer.reset_statistics()
+    return LoadedPackage(package, codec.eval().to(device))
+
+
+def _verify(directory: Path) -> None:
+    if not directory.is_dir():
+        raise PackageError(f"there is no package folder '{directory}'")
+    try:
+        lines = (directory / SUMS).read_text().splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    except (OSError, UnicodeDecodeError):
+        raise PackageError(f"'{directory}' is not a package: it has no readable {SUMS}") from None
+    if set(sums) != set(CONTENT):
+        raise PackageError(f"'{directory / SUMS}' must list {', '.join(CONTENT)} and nothing else")
+    for name, digest in sums.items():
+        path = directory / name
+        if not path.is_file():
+            raise PackageError(f"'{path}' is missing from the package")
+        if _sha256(path) != digest:
+            raise PackageError(f"'{path}' is not what {SUMS} says: it was altered or damaged")
+
+
+def _weights(codec: Codec) -> dict[str, torch.Tensor]:
+    return {k: v.detach().cpu().contiguous() for k, v in codec.state_dict().items() if k not in _TRAINING_ONLY}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except ValueError:
+        raise PackageError(f"'{path}' is not JSON") from None
+    if not isinstance(data, dict):
+        raise PackageError(f"'{path}' must hold a JSON object")
+    return data

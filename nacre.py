@@ -1,0 +1,85 @@
+"""The `nacre` command: one name, one line of help each, and the room it lives in, imported only when called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+# name: (where the click command lives, its line in `nacre --help`)
+COMMANDS = {
+    "audio": ("data_pipelines.fetch_commands:audio", "Get real training audio."),
+    "data": ("data_pipelines.commands:data", "Build and inspect training data: audio files to shards."),
+    "train": ("training.commands:train", "Train a codec and export it as a package."),
+    "retrain": (
+        "training.retrain_commands:retrain",
+        "Retrain from production on new audio; promote or reject.",
+    ),
+    "registry": ("registry.commands:registry", "Register, promote, resolve and verify packages."),
+    "serve": ("serving.commands:serve", "Start the HTTP service that encodes and decodes."),
+    "bento": ("serving.commands:bento", "Package a registered model as a Bento."),
+    "encode": ("serving.local_commands:encode", "Encode an audio file to a container, without a server."),
+    "decode": ("serving.local_commands:decode", "Decode a container to an audio file, without a server."),
+    "transcode": (
+        "serving.transcode_commands:transcode",
+        "Encode a folder of audio, mirrored and resumable.",
+    ),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table, importing nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nacre", prog_name="nacre")
+def cli() -> None:
+    r"""Nacre: train, register, serve and retrain neural audio codecs.
+
+    \b
+    Start here:
+      nacre data build CLIPS --out DATA          audio files to shards
+      nacre train fit --config configs/train/debug.yaml --data.directory DATA
+      nacre encode speech.wav speech.nac --model NAME@production
+
+    State lives under NACRE_HOME (default ~/.nacre).
+    """
+
+
+def main() -> None:
+    """Run the command line; an error that Nacre raised on purpose is one line on stderr and exit status 1."""
+    try:
+        cli()
+    except Exception as error:
+        if not _ours(error):
+            raise
+        click.echo(f"nacre: {error}", err=True)
+        sys.exit(1)
+
+
+def _ours(error: Exception) -> bool:
+    """Tell whether Nacre raised `error`, without importing its errors before one could have been raised."""
+    errors = sys.modules.get("codec.errors")
+    return errors is not None and isinstance(error, errors.NacreError)
+
+
+if __name__ == "__main__":
+    main()
