@@ -1,8 +1,8 @@
 """Audio files: probe, read, resample, write.
 
-wav, flac, mp3, ogg, opus, aiff and caf go through libsndfile (`soundfile`); m4a, aac and webm through ffmpeg's libraries
-(`av`, the optional extra `m4a`). Every claim a file makes about itself is checked against `AudioLimits` before memory is
-taken, and reading stops at the limit whatever the header said.
+wav, flac, mp3, ogg, opus, aiff and caf go through libsndfile (`soundfile`); m4a, aac and webm through ffmpeg's
+libraries (`av`, the optional extra `m4a`). Every claim a file makes about itself is checked against `AudioLimits`
+before memory is taken, and reading stops at the limit whatever the header said.
 
 Axes: samples are float32 [C, T], PCM in [-1, 1]; C channels, T samples.
 """

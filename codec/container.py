@@ -40,7 +40,7 @@ class Header:
 
     `num_samples` counts samples per channel at `sample_rate`, the codec's rate; `source_num_samples` and
     `source_sample_rate` are those of the audio it was made from, to which decoding returns. `fingerprint` is the first
-    8 bytes of the package's fingerprint. `channels` is the audio's; a codec of fewer channels codes `num_streams` groups.
+    8 bytes of the package's. `channels` is the audio's; a codec of fewer channels codes `num_streams` groups.
     """
 
     codec_name: str

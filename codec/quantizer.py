@@ -1,12 +1,12 @@
 """Residual vector quantizer with EMA codebooks.
 
 Sources: SoundStream (arXiv 2107.03312, section III.C); van den Oord et al. 2017, appendix A.1, for the moving averages;
-Zeghidour et al. for k-means initialisation and per-item quantizer dropout. Our deviations:
+SoundStream again for k-means initialisation and per-item quantizer dropout. Our deviations:
  - everything runs in fp32, under autocast too;
  - revival writes codebook, size and sum together (what EnCodec's reference revives is overwritten by the same step's
    average), and "dead" is relative to the mean use, not an absolute count;
- - one collective a step carries the statistics of all stages, and revived vectors are drawn from the joint batch, so that
-   N ranks do what one rank does on the joint batch;
+ - one collective a step carries the statistics of all stages, and revived vectors are drawn from the joint batch, so
+   that N ranks do what one rank does on the joint batch;
  - dropped stages are masked rather than skipped: every item feeds every codebook.
 
 Axes: latents [B, D, L]; codes [B, K, L]; codebooks [K, V, D]; K stages, V entries.

@@ -1,7 +1,7 @@
 """Decoder of the `nacre` family: ConvNeXt blocks, upsampling in time between them, and an inverse STFT head.
 
-The head follows Vocos (arXiv 2306.00814), with one deviation: instead of an angle it predicts a vector that is normalised
-to unit length (a unit phasor), which has no wrap-around and learned far faster here.
+The head follows Vocos (arXiv 2306.00814), with one deviation: instead of an angle it predicts a vector, normalised to
+unit length (a unit phasor), which has no wrap-around and learned far faster here.
 
 Axes: latents [B, D, L]; hidden [B, L, W]; spectrum [B, L * U, C, F]; reconstruction [B, C, L * hop].
 """

@@ -1,6 +1,6 @@
 """Cut audio into overlapping frames, and add overlapping frames up to audio.
 
-Both are centred: frame l covers the samples around hop l, with `(length - hop) / 2` samples of context before and after.
+Both are centred: frame l covers hop l and `(length - hop) / 2` samples of context before and after it.
 
 Axes: audio [B, C, T]; frames [B, L, C, N]; N samples a frame, T = L * hop.
 """

@@ -1,0 +1,36 @@
+"""What every room's tests share: a private home, quiet telemetry, and tools that may be missing."""
+
+import os
+import shutil
+
+import pytest
+
+PACKAGES = {"ffmpeg": "ffmpeg", "opusenc": "opus-tools", "opusdec": "opus-tools", "sox": "sox", "lame": "lame"}
+
+
+@pytest.fixture(autouse=True)
+def private_home(tmp_path_factory, monkeypatch):
+    """Keep every test's state to itself."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("NACRE_HOME", str(home / "nacre"))
+    monkeypatch.setenv("BENTOML_HOME", str(home / "bentoml"))
+    monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "True")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(home / "wandb"))
+    return home
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs_tool(*names): needs these programs on PATH")
+
+
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers("needs_tool"):
+        missing = [name for name in marker.args if shutil.which(name) is None]
+        if not missing:
+            continue
+        packages = " ".join(sorted({PACKAGES.get(name, name) for name in missing}))
+        message = f"{', '.join(missing)} not found: install it (Debian: apt-get install {packages})"
+        if os.environ.get("NACRE_CI") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
