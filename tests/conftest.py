@@ -4,6 +4,10 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("nacre", deadline=None)  # examples share two slow cores with other tests
+settings.load_profile("nacre")
 
 PACKAGES = {"ffmpeg": "ffmpeg", "opusenc": "opus-tools", "opusdec": "opus-tools", "sox": "sox", "lame": "lame"}
 
