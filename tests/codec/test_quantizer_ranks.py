@@ -48,9 +48,7 @@ def test_two_ranks_learn_what_one_does_on_the_joint_batch(tmp_path):
     files = [tmp_path / f"{rank}.pt" for rank in range(WORLD)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), str(port), str(out)], env={**os.environ, "PYTHONPATH": root}
-        )
+        subprocess.Popen([sys.executable, __file__, str(rank), str(port), str(out)], env=environment)
         for rank, out in enumerate(files)
     ]
     assert [process.wait(120) for process in processes] == [0, 0]

@@ -1,0 +1,1 @@
+"""`make demo`: the whole way once, from real clips to a served codec, in minutes."""
