@@ -1,0 +1,90 @@
+"""A request's body: counted as it arrives, refused at the limit, raw or as a form with the field `file`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from codec.errors import LimitError
+from serving.errors import ServiceError
+from serving.limits import ServiceLimits
+
+FILE_FIELD = "file"
+MAX_FIELDS = 8
+MAX_FIELD_BYTES = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """What was sent: the file's bytes, and the form's other fields if it was a form."""
+
+    data: bytes
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+async def read_upload(request: Request, limits: ServiceLimits) -> Upload:
+    """Read the body, whatever its form.
+
+    Raises:
+        LimitError: It is larger than allowed; nothing beyond the limit was kept.
+        ServiceError: It is empty, came too slowly, or is not the form it says it is.
+    """
+    _check_claim(request, limits)
+    try:
+        async with asyncio.timeout(limits.upload_seconds):
+            upload = await _read(request, limits)
+    except TimeoutError:
+        message = f"the body did not arrive within {limits.upload_seconds:g} s"
+        raise ServiceError(408, "upload_timeout", message) from None
+    if not upload.data:
+        raise ServiceError(400, "empty_body", "the body is empty: send the file's bytes")
+    return upload
+
+
+async def _read(request: Request, limits: ServiceLimits) -> Upload:
+    stream = _capped(request, limits)
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _read_form(request, stream)
+    return Upload(data=b"".join([chunk async for chunk in stream]))
+
+
+async def _read_form(request: Request, stream: AsyncGenerator[bytes, None]) -> Upload:
+    parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise ServiceError(400, "bad_form", f"the form can't be read: {error.message}") from None
+    try:
+        file = form.get(FILE_FIELD)
+        if not isinstance(file, UploadFile):
+            raise ServiceError(400, "bad_form", f"the form has no file in a field '{FILE_FIELD}'")
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        return Upload(data=await file.read(), fields=fields)
+    finally:
+        await form.close()
+
+
+async def _capped(request: Request, limits: ServiceLimits) -> AsyncGenerator[bytes, None]:
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limits.max_body_bytes:
+            raise _too_large(limits)
+        yield chunk
+
+
+def _check_claim(request: Request, limits: ServiceLimits) -> None:
+    """Refuse by Content-Length, before a byte is read."""
+    claim = request.headers.get("Content-Length", "0")
+    if claim.isdecimal() and int(claim) > limits.max_body_bytes:
+        raise _too_large(limits)
+
+
+def _too_large(limits: ServiceLimits) -> LimitError:
+    return LimitError(f"the body is larger than the {limits.max_body_bytes} bytes allowed")

@@ -1,0 +1,55 @@
+"""What the service accepts: read from the environment once, checked there, and never changed while it runs.
+
+Each field is set by `NACRE_` and its name in capitals, for example `NACRE_MAX_SECONDS=60`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from codec.audio import AudioLimits
+from codec.errors import NacreError
+
+
+class ServiceLimits(BaseModel):
+    """Bounds on one request, and on how many there are at once in one worker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    max_body_bytes: PositiveInt = 64 * 2**20
+    max_seconds: PositiveFloat = 300.0
+    max_channels: PositiveInt = 2
+    min_sample_rate: PositiveInt = 8_000
+    max_sample_rate: PositiveInt = 192_000
+    # How long a client may take to send its body.
+    upload_seconds: PositiveFloat = 60.0
+    # Requests that the model works on at once, and requests admitted beyond those.
+    concurrency: PositiveInt = 2
+    queue: NonNegativeInt = 16
+
+    @property
+    def audio(self) -> AudioLimits:
+        """The bounds on audio, as codec/audio.py takes them."""
+        return AudioLimits(
+            max_seconds=self.max_seconds,
+            max_channels=self.max_channels,
+            min_sample_rate=self.min_sample_rate,
+            max_sample_rate=self.max_sample_rate,
+        )
+
+    @classmethod
+    def from_environment(cls) -> ServiceLimits:
+        """Read the variables that are set; the others keep their defaults.
+
+        Raises:
+            NacreError: A variable's value is not what its limit takes.
+        """
+        given = {name: value for name in cls.model_fields if (value := os.environ.get(f"NACRE_{name.upper()}"))}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            raise NacreError(f"NACRE_{name.upper()} is {given[name]!r}: {first['msg'].lower()}") from None
