@@ -1,0 +1,226 @@
+"""`nacre registry`: the registry from the command line.
+
+Results go to stdout: tables on a terminal, tab-separated lines elsewhere, JSON on request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from registry.table import print_table
+
+if TYPE_CHECKING:
+    from registry.registry import Registry
+    from registry.version import AliasChange, ModelVersion, Verification
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_why = click.option("--why", default="", metavar="TEXT", help="The reason, kept in the history.")
+
+
+@click.group()
+def registry() -> None:
+    r"""Register, promote, resolve and verify packages.
+
+    A REF is NAME:VERSION, NAME@ALIAS, or NAME alone for NAME@production. The registry lives in NACRE_HOME/registry.db
+    (or the database that NACRE_REGISTRY_URL names), the files in BENTOML_HOME.
+
+    \b
+    Example:
+      nacre registry register packages/speech --name speech
+      nacre registry promote speech:1 production
+    """
+
+
+@registry.command()
+@click.argument("package", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="The model's name, such as speech.")
+@click.option("--note", default="", metavar="TEXT", help="A remark, kept with the version.")
+def register(package: Path, name: str, note: str) -> None:
+    r"""Register the PACKAGE folder as the next version of a name.
+
+    The same package twice is one version.
+
+    \b
+    Example:
+      nacre registry register packages/speech --name speech --note "first run on 40 h"
+    """
+    result = _open().register_or_find(package, name, note=note)
+    version = result.version
+    if result.is_new:
+        click.echo(f"registered {version} (fingerprint {version.fingerprint[:16]})")
+    else:
+        click.echo(f"{version} is this package already, registered {version.created}: nothing changed")
+
+
+@registry.command(name="list")
+@_as_json
+def list_versions(as_json: bool) -> None:
+    r"""List every version of every name, with its aliases.
+
+    \b
+    Example:
+      nacre registry list --json
+    """
+    versions = _open().list()
+    if as_json:
+        click.echo(_dump([version.to_json() for version in versions]))
+        return
+    rows = [(str(v), ", ".join(v.aliases), v.created, v.fingerprint[:16], v.note) for v in versions]
+    print_table(("model", "aliases", "created", "fingerprint", "note"), rows)
+
+
+@registry.command()
+@click.argument("reference", metavar="REF")
+@_as_json
+def show(reference: str, as_json: bool) -> None:
+    r"""Show one version: metrics, lineage, aliases, and the history of the name.
+
+    \b
+    Example:
+      nacre registry show speech@production
+    """
+    models = _open()
+    version = models.show(reference)
+    history = models.history(version.name)
+    if as_json:
+        click.echo(_dump(version.to_json() | {"history": [change.to_json() for change in history]}))
+        return
+    print_table(("field", "value"), _fields(version), title=str(version))
+    print_table(("metric", "value"), _flat(version.metrics), title="metrics")
+    print_table(("fact", "value"), _flat(version.lineage), title="lineage")
+    columns = ("when", "who", "alias", "change", "why")
+    rows = [(c.changed, c.changed_by, c.alias, f"{c.action} {_arrow(c)}", c.why) for c in history]
+    print_table(columns, rows, title=f"history of {version.name}")
+
+
+@registry.command()
+@click.argument("reference", metavar="NAME:VERSION")
+@click.argument("alias")
+@click.option(
+    "--expect",
+    type=click.IntRange(min=0),
+    metavar="VERSION",
+    help="Change nothing unless the alias is at this version now (0: doesn't exist yet).",
+)
+@_why
+def promote(reference: str, alias: str, expect: int | None, why: str) -> None:
+    r"""Point ALIAS at a version, after hashing its files.
+
+    \b
+    Example:
+      nacre registry promote speech:2 production --expect 1 --why "si_sdr up by 0.8 dB"
+    """
+    change = _open().promote(reference, alias, expect=expect, why=why)
+    click.echo(_moved(change) if change else f"{reference} is {alias} already: nothing changed")
+
+
+@registry.command()
+@click.argument("name")
+@click.argument("alias")
+@_why
+def rollback(name: str, alias: str, why: str) -> None:
+    r"""Take back the latest promotion: ALIAS points where it did before.
+
+    \b
+    Example:
+      nacre registry rollback speech production --why "clicks in quiet passages"
+    """
+    click.echo(_moved(_open().rollback(name, alias, why)))
+
+
+@registry.command()
+@click.argument("reference", metavar="REF")
+def resolve(reference: str) -> None:
+    r"""Hash a version's files and print the folder they lie in.
+
+    \b
+    Example:
+      nacre registry resolve speech@production
+    """
+    click.echo(_open().resolve(reference).directory)
+
+
+@registry.command()
+@click.argument("reference", metavar="[REF]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Verify every version of every name.")
+def verify(reference: str | None, everything: bool) -> None:
+    r"""Hash the files of one version, or of all; exit with 1 if any is damaged.
+
+    \b
+    Example:
+      nacre registry verify --all
+    """
+    if (reference is None) != everything:
+        raise click.UsageError("give a REF or --all (one of them)")
+    models = _open()
+    if reference is not None:
+        click.echo(f"{models.resolve(reference)}\tok")
+        return
+    if _verify_all(models):
+        raise click.exceptions.Exit(1)
+
+
+def _verify_all(models: Registry) -> int:
+    """Print a line for each version, damaged ones on stderr; return how many are damaged."""
+    # Printed afterwards: while a bar is drawn, rich sends what is printed to where the bar is.
+    results = list(_with_progress(models.verify_all(), len(models.list())))
+    for result in results:
+        if result.problem is None:
+            click.echo(f"{result.version}\tok")
+        else:
+            click.echo(f"nacre: {result.problem}", err=True)
+    return sum(result.problem is not None for result in results)
+
+
+def _with_progress(results: Iterable[Verification], total: int) -> Iterable[Verification]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(results, "verifying", total=total, console=console, disable=not console.is_terminal, transient=True)
+
+
+def _open() -> Registry:
+    from registry.registry import Registry  # the database library takes half a second, `--help` should not
+
+    return Registry.open()
+
+
+def _fields(version: ModelVersion) -> list[tuple[str, str]]:
+    return [
+        ("aliases", ", ".join(version.aliases)),
+        ("created", version.created),
+        ("created by", version.created_by),
+        ("note", version.note),
+        ("fingerprint", version.fingerprint),
+        ("content hash", version.content_hash),
+        ("directory", str(version.directory)),
+    ]
+
+
+def _flat(data: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Return a nested object as `a.b` and value."""
+    rows = []
+    for key, value in sorted(data.items()):
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
+    return rows
+
+
+def _moved(change: AliasChange) -> str:
+    return f"{change.name}@{change.alias}: {_arrow(change)}"
+
+
+def _arrow(change: AliasChange) -> str:
+    return f"{change.previous or 'none'} -> {change.version}"
+
+
+def _dump(data: object) -> str:
+    return json.dumps(data, indent=2, sort_keys=True)

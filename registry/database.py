@@ -1,0 +1,180 @@
+"""The registry's database: what exists, which alias points where, and who changed it when and why.
+
+    schema_version   one row: the number of this schema, where migrations start from
+    versions         one row a registered package; a version exists once its row is committed
+    aliases          name@alias -> version, now
+    alias_history    every change of an alias; rows are only ever added
+
+SQLite in NACRE_HOME/registry.db by default; NACRE_REGISTRY_URL names another database that SQLAlchemy speaks to.
+Each transaction opens its own connection, so a registry may be kept for days, forked, or shared by threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import NullPool
+
+from codec.errors import MissingToolError, RegistryError
+from codec.home import nacre_home
+
+SCHEMA_VERSION = 1
+_BUSY_TIMEOUT_S = 60
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class SchemaRow(_Base):
+    """The number of the schema that the tables follow."""
+
+    __tablename__ = "schema_version"
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class VersionRow(_Base):
+    """A registered package; `store_tag` is where BentoML's store keeps its files."""
+
+    __tablename__ = "versions"
+    __table_args__ = (sa.UniqueConstraint("name", "content_hash"),)
+    name: Mapped[str] = mapped_column(sa.String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content_hash: Mapped[str] = mapped_column(sa.String(64))
+    fingerprint: Mapped[str] = mapped_column(sa.String(64))
+    store_tag: Mapped[str] = mapped_column(sa.String(127), unique=True)
+    created: Mapped[str] = mapped_column(sa.String(32))
+    created_by: Mapped[str]
+    note: Mapped[str]
+    metrics: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    lineage: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+
+
+class AliasRow(_Base):
+    """Where `name@alias` points now."""
+
+    __tablename__ = "aliases"
+    __table_args__ = (sa.ForeignKeyConstraint(["name", "version"], ["versions.name", "versions.version"]),)
+    name: Mapped[str] = mapped_column(sa.String(63), primary_key=True)
+    alias: Mapped[str] = mapped_column(sa.String(63), primary_key=True)
+    version: Mapped[int]
+
+
+class HistoryRow(_Base):
+    """One change of `name@alias`; `action` is `promote` or `rollback`."""
+
+    __tablename__ = "alias_history"
+    __table_args__ = (sa.Index("alias_history_of", "name", "alias"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(63))
+    alias: Mapped[str] = mapped_column(sa.String(63))
+    action: Mapped[str] = mapped_column(sa.String(16))
+    version: Mapped[int]
+    previous: Mapped[int | None]
+    changed: Mapped[str] = mapped_column(sa.String(32))
+    changed_by: Mapped[str]
+    why: Mapped[str]
+
+
+class Database:
+    """A connection factory whose tables exist and follow this schema."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls) -> Database:
+        """Open the database that the environment names, and make its tables if it has none.
+
+        Raises:
+            RegistryError: The address is wrong, the database can't be reached or read, or a newer Nacre made it.
+            MissingToolError: The driver for the address is not installed.
+        """
+        database = cls(_engine())
+        with database.write() as session:
+            _Base.metadata.create_all(session.connection())
+            found = session.scalar(sa.select(SchemaRow.version))
+            if found is None:
+                session.add(SchemaRow(version=SCHEMA_VERSION))
+        if found not in (None, SCHEMA_VERSION):
+            raise RegistryError(
+                f"the registry at {database} has schema {found}, this Nacre reads {SCHEMA_VERSION}: update Nacre"
+            )
+        return database
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """Yield a session that sees one consistent state and changes nothing.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        with self._failures_explained(), Session(self._engine) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """Yield a session that commits at the end of the block, all of it or nothing.
+
+        On SQLite writers wait for each other at the start. Elsewhere two may meet: the loser gets IntegrityError and
+        must look again.
+
+        Raises:
+            RegistryError: The database failed.
+            IntegrityError: Another writer was first.
+        """
+        engine = self._engine.execution_options(nacre_begin="BEGIN IMMEDIATE")
+        with self._failures_explained(), Session(engine) as session, session.begin():
+            yield session
+
+    def __str__(self) -> str:
+        return self._engine.url.render_as_string(hide_password=True)
+
+    @contextlib.contextmanager
+    def _failures_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise RegistryError(f"the registry's database {self} failed: {_one_line(error.orig)}") from error
+
+
+def _engine() -> sa.Engine:
+    url = os.environ.get("NACRE_REGISTRY_URL")
+    if not url:
+        nacre_home().mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{nacre_home() / 'registry.db'}"
+    try:
+        engine = sa.create_engine(url, poolclass=NullPool)
+    except ArgumentError:
+        raise RegistryError(
+            "NACRE_REGISTRY_URL is not a database address such as sqlite:////srv/registry.db "
+            "or postgresql+psycopg://user@host/nacre"
+        ) from None
+    except ImportError as error:
+        raise MissingToolError(f"NACRE_REGISTRY_URL needs a database driver that is not installed: {error}") from None
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver begins no transactions, `_begin_sqlite` does
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_S * 1000}", "journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("nacre_begin", "BEGIN"))
+
+
+def _one_line(error: BaseException | None) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,218 @@
+"""The registry: register, list, show, promote, rollback, resolve, verify.
+
+Order of registration: verify the package, store a copy, hash the copy, then commit the row that makes it a version.
+A process killed anywhere leaves a version whole or absent; what it may leave in the store is invisible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from codec.errors import ConflictError, PackageError, UnknownModelError
+from registry import aliases
+from registry.database import AliasRow, Database, VersionRow
+from registry.lookup import find_version
+from registry.reference import ModelReference, check_word
+from registry.store import PackageStore
+from registry.version import AliasChange, ModelVersion, Registration, Verification
+from registry.witness import now, who
+
+if TYPE_CHECKING:
+    from codec.package import Package
+
+T = TypeVar("T")
+# How often a writer that met another one looks again, on databases where that can happen.
+_ATTEMPTS = 50
+
+
+class Registry:
+    """Registered packages; each method sees the database as it is now."""
+
+    def __init__(self, database: Database, store: PackageStore) -> None:
+        self._database = database
+        self._store = store
+
+    @classmethod
+    def open(cls) -> Registry:
+        """Open the registry of NACRE_HOME and BENTOML_HOME, making an empty one if there is none.
+
+        Raises:
+            RegistryError: The database can't be opened.
+        """
+        return cls(Database.open(), PackageStore())
+
+    def register(self, directory: Path, name: str, *, note: str = "") -> ModelVersion:
+        """Register the package in `directory` as the next version of `name`, unless it is a version of it already.
+
+        Raises:
+            PackageError: The package is incomplete or altered.
+            RegistryError: `name` can't be a name, or the package can't be stored.
+        """
+        return self.register_or_find(directory, name, note=note).version
+
+    def register_or_find(self, directory: Path, name: str, *, note: str = "") -> Registration:
+        """As `register`, and say whether the version is new.
+
+        Raises:
+            PackageError: The package is incomplete or altered.
+            RegistryError: `name` can't be a name, or the package can't be stored.
+        """
+        from codec.package import open_package  # it loads torch, which listing and promoting should not wait for
+
+        check_word(name, "name")
+        package = open_package(directory)
+        with self._database.read() as session:
+            if existing := self._same_package(session, name, package.content_hash):
+                return Registration(existing, is_new=False)
+        tag = self._store.add(package, name)
+        # Should this fail, the files stay: the row may have been committed although the answer was lost.
+        registration = self._write(lambda session: self._insert(session, package, name, note, tag))
+        if not registration.is_new:
+            self._store.remove(tag)
+        return registration
+
+    def show(self, reference: str | ModelReference) -> ModelVersion:
+        """Return what `reference` means now; its files are not read.
+
+        Raises:
+            UnknownModelError: It means nothing; the message says what exists.
+        """
+        with self._database.read() as session:
+            return self._version(session, find_version(session, _parse(reference)))
+
+    def history(self, name: str) -> tuple[AliasChange, ...]:
+        """Return every change of every alias of `name`, oldest first."""
+        with self._database.read() as session:
+            return aliases.history(session, name)
+
+    def promote(
+        self, reference: str | ModelReference, alias: str, *, expect: int | None = None, why: str = ""
+    ) -> AliasChange | None:
+        """Point `alias` at a version whose files are whole; return the change, None if it points there already.
+
+        With `expect` nothing changes unless the alias points at that version now; 0 means that it must not exist yet.
+
+        Raises:
+            UnknownModelError: `reference` means nothing.
+            ConflictError: The alias is not where `expect` says.
+            PackageError: A file of the version is missing or altered.
+        """
+        check_word(alias, "alias")
+        target = self.resolve(reference)
+        return self._write(lambda s: aliases.promote(s, target.name, target.version, alias, expect, why))
+
+    def rollback(self, name: str, alias: str, why: str = "") -> AliasChange:
+        """Take back the latest promotion that stands: `alias` points where it did before it.
+
+        Raises:
+            UnknownModelError: There is no such name or alias, or nothing to go back to.
+            ConflictError: The alias was moved meanwhile.
+            PackageError: A file of the earlier version is missing or altered.
+        """
+        reference = ModelReference(name=check_word(name, "name"), alias=check_word(alias, "alias"))
+        with self._database.read() as session:
+            current = find_version(session, reference).version
+            earlier = aliases.earlier_version(session, name, alias)
+        if earlier is None:
+            raise UnknownModelError(f"'{reference}' has no version before {current} to go back to")
+        self.resolve(ModelReference(name=name, version=earlier))
+        return self._write(lambda s: aliases.rollback(s, name, alias, current, earlier, why))
+
+    def resolve(self, reference: str | ModelReference) -> ModelVersion:
+        """Return the version that `reference` means, after hashing its files.
+
+        Raises:
+            UnknownModelError: It means nothing; the message says what exists.
+            PackageError: A file is missing or altered; the message names it.
+        """
+        version = self.show(reference)
+        self.verify(version)
+        return version
+
+    def verify(self, version: ModelVersion) -> None:
+        """Hash the files of `version`.
+
+        Raises:
+            PackageError: A file is missing or altered; the message names it.
+        """
+        try:
+            self._store.verify(version.directory, version.content_hash)
+        except PackageError as error:
+            raise PackageError(f"{version} is damaged: {error}") from None
+
+    def verify_all(self) -> Iterator[Verification]:
+        """Hash the files of every version, in the order of `list`."""
+        for version in self.list():
+            try:
+                self.verify(version)
+            except PackageError as error:
+                yield Verification(version, str(error))
+            else:
+                yield Verification(version, None)
+
+    def list(self) -> list[ModelVersion]:
+        """Return every version, by name, oldest first."""
+        with self._database.read() as session:
+            rows = session.scalars(sa.select(VersionRow).order_by(VersionRow.name, VersionRow.version))
+            return [self._version(session, row) for row in rows]
+
+    def _insert(self, session: Session, package: Package, name: str, note: str, tag: str) -> Registration:
+        if existing := self._same_package(session, name, package.content_hash):
+            return Registration(existing, is_new=False)
+        newest = session.scalar(sa.select(sa.func.max(VersionRow.version)).where(VersionRow.name == name))
+        row = VersionRow(
+            name=name,
+            version=(newest or 0) + 1,
+            content_hash=package.content_hash,
+            fingerprint=package.fingerprint,
+            store_tag=tag,
+            created=now(),
+            created_by=who(),
+            note=note,
+            metrics=package.metrics,
+            lineage=package.lineage,
+        )
+        session.add(row)
+        session.flush()
+        return Registration(self._version(session, row), is_new=True)
+
+    def _same_package(self, session: Session, name: str, content_hash: str) -> ModelVersion | None:
+        same = sa.select(VersionRow).where(VersionRow.name == name, VersionRow.content_hash == content_hash)
+        row = session.scalar(same)
+        return self._version(session, row) if row else None
+
+    def _version(self, session: Session, row: VersionRow) -> ModelVersion:
+        here = sa.select(AliasRow.alias).where(AliasRow.name == row.name, AliasRow.version == row.version)
+        return ModelVersion(
+            name=row.name,
+            version=row.version,
+            fingerprint=row.fingerprint,
+            content_hash=row.content_hash,
+            created=row.created,
+            created_by=row.created_by,
+            note=row.note,
+            aliases=tuple(session.scalars(here.order_by(AliasRow.alias))),
+            metrics=row.metrics,
+            lineage=row.lineage,
+            directory=self._store.directory(row.store_tag),
+        )
+
+    def _write(self, step: Callable[[Session], T]) -> T:
+        """Run `step` in a transaction, again if another writer was first."""
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._database.write() as session:
+                    return step(session)
+            except IntegrityError:
+                continue
+        raise ConflictError(f"others kept writing to the registry: gave up after {_ATTEMPTS} attempts, run it again")
+
+
+def _parse(reference: str | ModelReference) -> ModelReference:
+    return ModelReference.parse(reference) if isinstance(reference, str) else reference

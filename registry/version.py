@@ -1,0 +1,65 @@
+"""What the registry hands out: registered versions, the history of their aliases, results of verification."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One registered package. `created` is UTC in ISO 8601; `directory` is where the store keeps it."""
+
+    name: str
+    version: int
+    fingerprint: str
+    content_hash: str
+    created: str
+    created_by: str
+    note: str
+    aliases: tuple[str, ...]
+    metrics: dict[str, Any]
+    lineage: dict[str, Any]
+    directory: Path
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `json.dumps` can write."""
+        return {**asdict(self), "directory": str(self.directory)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AliasChange:
+    """One line of the history of `name@alias`: it went from `previous` (None: it was new) to `version`."""
+
+    name: str
+    alias: str
+    action: str
+    version: int
+    previous: int | None
+    changed: str
+    changed_by: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `json.dumps` can write."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What registering did: `version`, and whether it is new or the same package was there before."""
+
+    version: ModelVersion
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What re-hashing one version found: `problem` names the file that is missing or altered, None if all is well."""
+
+    version: ModelVersion
+    problem: str | None
