@@ -1,0 +1,56 @@
+"""`nacre serve` and `nacre bento`: the HTTP service, running or packaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+MODEL_HELP = "Package folder, NAME, NAME:VERSION or NAME@alias."
+
+
+@click.command()
+@click.option("--model", required=True, help=MODEL_HELP)
+@click.option("--host", default="127.0.0.1", show_default=True, help="IP address to listen on; 0.0.0.0 is every one.")
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes, each with the model.")
+def serve(model: str, host: str, port: int, workers: int) -> None:
+    r"""Serve a model over HTTP until SIGTERM or Ctrl-C.
+
+    \b
+    Example:
+      nacre serve --model speech@production --port 3000
+      curl --data-binary @a.wav -H 'Content-Type: audio/wav' \
+        'http://127.0.0.1:3000/v1/encode?bitrate_kbps=6' -o a.nac
+      curl --data-binary @a.nac -H 'Content-Type: application/vnd.nacre' \
+        http://127.0.0.1:3000/v1/decode -o decoded.wav
+
+    The API describes itself at /openapi.json. Limits are set by environment variables: NACRE_MAX_BODY_BYTES,
+    NACRE_MAX_SECONDS, NACRE_MAX_CHANNELS, NACRE_CONCURRENCY, NACRE_QUEUE and the others of serving/limits.py.
+    """
+    from serving.server import serve_forever
+
+    serve_forever(model, host=host, port=port, workers=workers)
+
+
+@click.group()
+def bento() -> None:
+    """Package a model with the service that serves it."""
+
+
+@bento.command()
+@click.argument("model")
+@click.option("--out", type=click.Path(path_type=Path), help="Export the Bento to this new folder as well.")
+def build(model: str, out: Path | None) -> None:
+    r"""Build a Bento of MODEL (a package folder, NAME, NAME:VERSION or NAME@alias) and print its tag.
+
+    \b
+    Example:
+      nacre bento build speech@production --out speech-bento
+      bentoml serve ./speech-bento
+
+    It holds the code, the package and pinned requirements, and needs nothing of this machine.
+    """
+    from serving.bento import build_bento
+
+    click.echo(build_bento(model, out))

@@ -1,0 +1,80 @@
+"""`nacre encode` and `nacre decode`: one file, without a server, byte for byte what the service gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from codec.audio import AUDIO_SUFFIXES, SOUNDFILE_SUFFIXES, AudioLimits
+from codec.errors import AudioError, BitstreamError, NacreError
+from serving.commands import MODEL_HELP
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=_PATH)
+@click.argument("target", metavar="OUT", type=_PATH)
+@click.option("--model", required=True, help=MODEL_HELP)
+@click.option("--bitrate-kbps", type=float, help="One of the model's bitrates.")
+@click.option("--num-quantizers", type=int, help="Quantizer stages, instead of a bitrate.")
+def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, num_quantizers: int | None) -> None:
+    r"""Encode the audio file IN to the container OUT.
+
+    \b
+    Example:
+      nacre encode speech.wav speech.nac --model speech@production --bitrate-kbps 6
+
+    Without a bitrate the model's highest is used. OUT is replaced only by a whole file.
+    """
+    if not source.is_file():
+        raise AudioError(f"there is no file '{source}'")
+    if target.suffix.lower() in AUDIO_SUFFIXES:
+        raise AudioError(f"'{target.name}' is an audio file's name: give the container another, such as .nac")
+    _check_target(source, target)
+    from codec.files import write_bytes
+    from codec.package import load_package
+    from registry.resolve import resolve_package
+    from serving.conversion import encode_source
+
+    loaded = load_package(resolve_package(model))
+    encoded = encode_source(loaded, source, AudioLimits(), bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers)
+    write_bytes(target, encoded.data)
+    size = f"{encoded.seconds:.2f} s, {len(encoded.data)} bytes, {encoded.measured_kbps:.2f} kbps"
+    click.echo(f"{target}: {size}")
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=_PATH)
+@click.argument("target", metavar="OUT", type=_PATH)
+@click.option("--model", required=True, help=MODEL_HELP)
+def decode(source: Path, target: Path, model: str) -> None:
+    r"""Decode the container IN to the audio file OUT, in the format of its suffix.
+
+    \b
+    Example:
+      nacre decode speech.nac speech.wav --model speech@production
+
+    OUT has the source's sample rate, channels and exact length, and is replaced only by a whole file.
+    """
+    if not source.is_file():
+        raise BitstreamError(f"there is no file '{source}'")
+    if target.suffix.lower() not in SOUNDFILE_SUFFIXES:
+        raise AudioError(f"can't write '{target.name}': use one of .wav, .flac, .ogg, .opus or .mp3")
+    _check_target(source, target)
+    from codec.audio import write_audio
+    from codec.package import load_package
+    from registry.resolve import resolve_package
+    from serving.conversion import decode_bytes
+
+    audio = decode_bytes(load_package(resolve_package(model)), source.read_bytes(), AudioLimits())
+    write_audio(target, audio)
+    click.echo(f"{target}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {audio.channels} channel(s)")
+
+
+def _check_target(source: Path, target: Path) -> None:
+    if target.is_dir():
+        raise NacreError(f"'{target}' is a folder: name the file to write")
+    if target.exists() and target.samefile(source):
+        raise NacreError(f"'{target}' is the input itself: choose another name for the output")

@@ -1,0 +1,69 @@
+"""Start the service in the foreground: everything that can be wrong is found before BentoML starts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from codec.errors import NacreError
+from codec.home import bentoml_home
+from codec.package import open_package
+from serving.limits import ServiceLimits
+
+SERVICE = "serving.service:NacreService"
+ROOT = Path(__file__).resolve().parents[1]
+# After SIGTERM: how long requests in flight may take to finish.
+SHUTDOWN_SECONDS = 10
+
+
+def serve_forever(reference: str, *, host: str, port: int, workers: int) -> NoReturn:
+    """Become the service: this process turns into BentoML's supervisor, so that signals reach it directly.
+
+    Raises:
+        UnknownModelError: There is no such model.
+        PackageError: Its package is incomplete or altered.
+        NacreError: The address can't be listened on, or a limit in the environment is wrong.
+    """
+    ServiceLimits.from_environment()
+    os.environ["NACRE_MODEL"] = pin(reference)
+    os.environ["NACRE_WORKERS"] = str(workers)
+    check_address(host, port)
+    bentoml_home()
+    arguments = ["--host", host, "--port", str(port), "--working-dir", str(ROOT)]
+    arguments += ["--timeout-graceful-shutdown", str(SHUTDOWN_SECONDS)]
+    os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", SERVICE, *arguments])  # noqa: S606  # no shell
+
+
+def pin(reference: str) -> str:
+    """Resolve and verify a model, and return the exact reference: an alias may move, workers must not.
+
+    Raises:
+        UnknownModelError: There is no such model.
+        PackageError: Its package is incomplete or altered.
+    """
+    from registry.registry import Registry
+    from registry.resolve import resolve_package
+
+    directory = resolve_package(reference)
+    open_package(directory)
+    if os.sep in reference or (Path(reference) / "SHA256SUMS").is_file():
+        return str(directory.absolute())
+    return str(Registry.open().resolve(reference))
+
+
+def check_address(host: str, port: int) -> None:
+    """Check that the address is an IP address that can be listened on.
+
+    Raises:
+        NacreError: It can't be.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise NacreError(f"can't listen on {host} port {port}: {error.strerror or error}") from None

@@ -1,0 +1,85 @@
+"""The BentoML service: a shell of processes around the HTTP API, and what a Bento starts.
+
+BentoML brings the supervisor, the workers, the access log and the packaging. It would answer /livez, /readyz, /metrics,
+/schema.json and / itself, in its own shapes, and fetch URLs that clients put into file fields; so the API stands in
+front of its router and answers everything. Torch is imported only where the model is loaded, in the workers.
+
+The model is the one that NACRE_MODEL names or, in a Bento, the package that lies beside the code.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from codec.errors import UnknownModelError
+from codec.home import bentoml_home
+
+bentoml_home()
+
+import bentoml  # noqa: E402  # it reads BENTOML_HOME when imported
+
+from serving.app import create_app  # noqa: E402
+from serving.engine import Engine  # noqa: E402
+from serving.limits import ServiceLimits  # noqa: E402
+
+MODEL_VARIABLE = "NACRE_MODEL"
+WORKERS_VARIABLE = "NACRE_WORKERS"
+BENTO_PACKAGE = "package"
+# The API bounds its own times; BentoML's timeout would answer 504 while the work went on.
+_NEVER_SECONDS = 86_400
+
+
+class ApiMiddleware:
+    """Give every request to the API; the app behind gets only start-up and shutdown."""
+
+    def __init__(self, app: ASGIApp, api: ASGIApp) -> None:
+        self.app = app
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one connection on."""
+        await (self.app if scope["type"] == "lifespan" else self.api)(scope, receive, send)
+
+
+def served_model() -> str:
+    """Return the reference of the model to serve.
+
+    Raises:
+        UnknownModelError: None is named and none lies beside the code.
+    """
+    beside = Path(__file__).resolve().parents[1] / BENTO_PACKAGE
+    if named := os.environ.get(MODEL_VARIABLE):
+        return named
+    if beside.is_dir():
+        return str(beside)
+    raise UnknownModelError(f"no model to serve: set {MODEL_VARIABLE}, or start with `nacre serve --model NAME`")
+
+
+limits = ServiceLimits.from_environment()
+engine = Engine(limits)
+
+
+@bentoml.service(
+    name="nacre",
+    workers=int(os.environ.get(WORKERS_VARIABLE, "1")),
+    traffic={"timeout": _NEVER_SECONDS},
+    metrics={"enabled": False},  # it would label by path, without bound
+)
+class NacreService:
+    """Encode and decode audio with a neural codec."""
+
+    def __init__(self) -> None:
+        engine.load(served_model())
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml leaves it so
+    def close(self) -> None:
+        """Drop what waits."""
+        engine.close()
+
+
+NacreService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service
+    ApiMiddleware, api=create_app(engine, limits)
+)
