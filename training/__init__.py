@@ -1,0 +1,1 @@
+"""Training: losses, discriminator, the LightningModule, runs on disk, evaluation and export."""

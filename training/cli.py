@@ -1,0 +1,227 @@
+"""`nacre train fit`: a LightningCLI that owns the run's directory, loggers, checkpoints and strategy.
+
+YAML holds `seed_everything`, `model`, `data`, `trainer` and `run`; unknown keys are rejected. What every run needs
+(exact steps, averaged weights, checkpoints, progress) is set here, not repeated in each YAML.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import torch
+import torch.distributed as dist
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from codec.errors import NacreError, RunError
+from codec.files import write_text
+from data_pipelines.datamodule import AudioDataModule
+from training.callbacks import AveragedWeights, BestCheckpoint, LastCheckpoint, LineageRecord, LoggedClips, StepState
+from training.checkpoint_io import AtomicCheckpointIO
+from training.config import RunConfig
+from training.loggers import build_loggers
+from training.module import CodecTrainer, check_data
+from training.progress import TrainingProgress
+from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
+from training.strategy import SplitDDPStrategy
+
+# The stream is endless, so validation goes by steps; the datamodule splits ranks by itself.
+TRAINER_DEFAULTS = {
+    "max_epochs": -1,
+    "check_val_every_n_epoch": None,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+    "use_distributed_sampler": False,
+}
+HELP = """Train a codec.
+
+Example:
+  nacre train fit --config configs/train/debug.yaml --data.directory DATA
+
+Besides the options below: --run-dir DIR puts the run there instead of under NACRE_HOME/runs; --resume RUN continues a
+run from its last checkpoint with its own configuration."""
+
+
+class TrainingCLI(LightningCLI):
+    """Parse the configuration, create or open the run, and build the trainer for it."""
+
+    def __init__(self, arguments: Sequence[str], run_dir: Path | None, resume: Path | None) -> None:
+        self.run_dir = run_dir
+        self.resume = resume
+        super().__init__(
+            CodecTrainer,
+            AudioDataModule,
+            save_config_callback=None,
+            trainer_defaults=TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            parser_kwargs={"prog": "nacre train fit", "description": HELP, "exit_on_error": False},
+            args=list(arguments),
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add `run`, and make the one seed everybody's."""
+        parser.add_argument("--run", type=RunConfig, default=RunConfig())
+        parser.link_arguments("seed_everything", "model.seed")
+        parser.link_arguments("seed_everything", "data.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, without LightningCLI's warning that arguments were given."""
+        self.config = parser.parse_args(cast(list[str], args))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Check what can be checked, then create the run and the trainer that writes to it."""
+        check_data(self.model.codec_config, self.datamodule.sample_rate, self.datamodule.channels)
+        self.run = self._open_run()
+        options = self.config_init.run
+        trainer = self.config_init.trainer
+        if trainer.strategy == "auto" and count_processes(trainer.accelerator, trainer.devices, trainer.num_nodes) > 1:
+            kwargs["strategy"] = SplitDDPStrategy()
+        kwargs["callbacks"] = [*(trainer.callbacks or []), *self._callbacks(options)]
+        kwargs["logger"] = build_loggers(self.run, options)
+        kwargs["plugins"] = [*_as_list(trainer.plugins), AtomicCheckpointIO()]
+        kwargs["default_root_dir"] = self.run.directory
+        return super().instantiate_trainer(**kwargs)
+
+    def _open_run(self) -> Run:
+        if inherited := inherited_run():
+            return inherited
+        if self.resume is not None:
+            run = open_run(self.resume)
+        elif int(os.environ.get("WORLD_SIZE", "1")) > 1 and self.run_dir is None:
+            raise RunError("under torchrun or SLURM give --run-dir, the same on every rank")
+        else:
+            configs = self.config.get("config") or []
+            run = create_run(Path(str(configs[0])).stem if configs else "run", self.run_dir)
+        write_text(run.config, self.parser.dump(self.config, skip_none=False))
+        return run
+
+    def _callbacks(self, options: RunConfig) -> list[Callback]:
+        sample_rate = self.model.codec_config.sample_rate
+        return [
+            StepState(self.model.seed),
+            AveragedWeights(options.ema_decay),
+            LineageRecord(self.run, self.model.seed),
+            LoggedClips(options.logged_clips, sample_rate),
+            TrainingProgress(sample_rate),
+            BestCheckpoint(self.run, options.keep_best),
+            LastCheckpoint(self.run, options.checkpoint_every_n_steps),
+        ]
+
+
+def fit(arguments: Sequence[str], *, run_dir: Path | None = None, resume: Path | None = None) -> Run:
+    """Train by LightningCLI `arguments`, in a fresh run or continuing `resume`, and return the run.
+
+    Raises:
+        RunError: The run can't be started or resumed.
+        DataError: The shards can't be used.
+        click.UsageError: The configuration has an unknown key or a bad value.
+    """
+    arguments = list(arguments)
+    if resume is not None:
+        run = open_run(resume)
+        if not run.last_checkpoint.is_file():
+            raise RunError(f"'{resume}' can't be resumed: it has no checkpoints/last.ckpt yet")
+        arguments = ["--config", str(run.config), *arguments]
+    with quiet_lightning():
+        cli = _build(arguments, run_dir, resume)
+        with _exported(cli.run):
+            try:
+                checkpoint = None if resume is None else cli.run.last_checkpoint
+                cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+            finally:
+                _finish()
+    return cli.run
+
+
+def _build(arguments: list[str], run_dir: Path | None, resume: Path | None) -> TrainingCLI:
+    """Build the CLI; a bad configuration is a usage error of one line."""
+    try:
+        return TrainingCLI(arguments, run_dir, resume)
+    except NacreError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise click.UsageError(one_line(error)) from None
+    except Exception as error:
+        if type(error).__name__ == "ArgumentError":
+            raise click.UsageError(one_line(error)) from None
+        raise
+
+
+def one_line(error: Exception) -> str:
+    """Return the informative part of a parser's error, without its line breaks."""
+    return " ".join(str(error).split())
+
+
+def count_processes(accelerator: str, devices: Any, num_nodes: int) -> int:
+    """Return how many processes Lightning will train with."""
+    if isinstance(devices, str) and devices.isdecimal():
+        devices = int(devices)
+    if isinstance(devices, str) and devices not in ("auto", "-1"):
+        devices = devices.strip(",").split(",")
+    if devices in ("auto", "-1", -1):
+        on_cpu = accelerator == "cpu" or not torch.cuda.is_available()
+        devices = 1 if on_cpu else torch.cuda.device_count()
+    return num_nodes * (devices if isinstance(devices, int) else len(devices))
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's tips and its warnings about choices that are ours; real warnings stay."""
+    ours = (
+        r".*does not have many workers.*",
+        r".*Checkpoint directory .* exists and is not empty.*",
+        r".*GPU available but not used.*",
+        r".*isinstance\(treespec, LeafSpec\).*",
+    )
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in ours:
+            warnings.filterwarnings("ignore", message=message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _exported(run: Run) -> Iterator[None]:
+    """Tell the processes that Lightning starts which run is theirs."""
+    before = os.environ.get(ENVIRONMENT_VARIABLE)
+    os.environ[ENVIRONMENT_VARIABLE] = str(run.directory)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ENVIRONMENT_VARIABLE]
+        else:
+            os.environ[ENVIRONMENT_VARIABLE] = before
+
+
+def _finish() -> None:
+    """Close W&B's run and the process group."""
+    import wandb
+
+    if wandb.run is not None:
+        wandb.finish()
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,147 @@
+"""The settings of a training run, read by LightningCLI; unknown keys are errors, derived values are properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from training.losses.adversarial import AdversarialLoss
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the generator's losses, and the windows that they look through.
+
+    Attributes:
+        mel: Weight of the multi-scale log-mel distance.
+        linear: Weight of the relative distance between STFT magnitudes.
+        complex: Weight of the relative distance between complex STFTs, which sees phase.
+        waveform: Weight of the relative distance between waveforms.
+        commitment: Weight of the quantizer's commitment loss (mean over active stages).
+        adversarial: Weight of the adversarial loss.
+        feature_matching: Weight of the feature matching loss.
+        mel_windows: Window lengths of the mel distance, in samples.
+        mel_bands: Number of mel bands per window.
+        stft_windows: Window lengths of the STFT distances, in samples.
+    """
+
+    mel: float = 2.0
+    linear: float = 0.5
+    complex: float = 0.5
+    waveform: float = 0.1
+    commitment: float = 0.25
+    adversarial: float = 0.07
+    feature_matching: float = 0.13
+    mel_windows: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
+    mel_bands: tuple[int, ...] = (10, 20, 40, 80, 80, 160)
+    stft_windows: tuple[int, ...] = (256, 1024)
+
+    def __post_init__(self) -> None:
+        """Check that the lists match.
+
+        Raises:
+            ValueError: They don't.
+        """
+        if len(self.mel_windows) != len(self.mel_bands):
+            raise ValueError(f"mel_bands has {len(self.mel_bands)} entries but mel_windows {len(self.mel_windows)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """The discriminator, and when it joins in.
+
+    Attributes:
+        start_step: Generator step at which the discriminator starts to learn; null trains without one.
+        lead_steps: Steps for which it learns alone before the generator listens to it.
+        loss: Kind of adversarial loss.
+        segment_samples: Length of the sub-crop of each item that it sees.
+        windows: STFT window lengths, one resolution each.
+        width: Channels of its convolutions.
+        learning_rate: Peak learning rate.
+        gradient_clip: Largest norm of its gradient.
+    """
+
+    start_step: int | None = 20_000
+    lead_steps: int = 300
+    loss: AdversarialLoss = "least_squares"
+    segment_samples: int = 6_400
+    windows: tuple[int, ...] = (1024, 512, 256)
+    width: int = 32
+    learning_rate: float = 3e-4
+    gradient_clip: float = 10.0
+
+    def judges(self, step: int) -> bool:
+        """Tell whether the discriminator learns at generator step `step`."""
+        return self.start_step is not None and step >= self.start_step
+
+    def is_heard(self, step: int) -> bool:
+        """Tell whether the generator listens to the discriminator at `step`."""
+        return self.start_step is not None and step >= self.start_step + self.lead_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW for both networks; the learning rate warms up linearly, then falls to zero along a cosine.
+
+    Attributes:
+        learning_rate: Peak learning rate of the generator.
+        betas: Decay of AdamW's averages.
+        weight_decay: Decoupled weight decay.
+        warmup_steps: Steps to reach the peak.
+        gradient_clip: Largest norm of the generator's gradient.
+    """
+
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = 1e-3
+    warmup_steps: int = 200
+    gradient_clip: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizerTraining:
+    """How the quantizer enters the training.
+
+    Attributes:
+        start_step: Step at which the codebooks are set by k-means; before it the quantizer is bypassed.
+        calibration_segments: Segments of training audio that k-means and the linear start are fitted to.
+        dropout: Numbers of stages, of which each item draws one; those above the codec's are left out.
+    """
+
+    start_step: int = 250
+    calibration_segments: int = 512
+    dropout: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """Random gain, per item.
+
+    Attributes:
+        min_gain_db: Lowest gain.
+        max_gain_db: Highest gain; lowered where the item would clip.
+    """
+
+    min_gain_db: float = -12.0
+    max_gain_db: float = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a run keeps on disk and reports.
+
+    Attributes:
+        ema_decay: Decay of the averaged weights, which validation and export use.
+        checkpoint_every_n_steps: Steps between writes of `last.ckpt`.
+        keep_best: Number of checkpoints kept by `val/mel_distance`.
+        logged_clips: Validation clips whose audio and spectrogram go to W&B.
+        wandb_mode: `offline` needs neither key nor network; `disabled` writes nothing for W&B.
+        wandb_project: Project in W&B.
+    """
+
+    ema_decay: float = 0.998
+    checkpoint_every_n_steps: int = 500
+    keep_best: int = 2
+    logged_clips: int = 2
+    wandb_mode: Literal["offline", "online", "disabled"] = "offline"
+    wandb_project: str = "nacre"

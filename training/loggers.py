@@ -1,0 +1,62 @@
+"""Where metrics go: a JSON-lines file in the run's folder, enough to draw its curves, and W&B, offline by default."""
+
+from __future__ import annotations
+
+import json
+import math
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from training.config import RunConfig
+from training.run import Run
+
+
+class JsonLinesLogger(Logger):
+    """Append one object {"step", name: value, ...} a line; of a step logged twice (after a resume) the last counts."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Nothing: the run's folder is the name."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Nothing, as `name`."""
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append a line; values that are not finite are written as null."""
+        values = {name: value if math.isfinite(value) else None for name, value in metrics.items() if name != "epoch"}
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step} | values) + "\n")
+
+
+def build_loggers(run: Run, config: RunConfig) -> list[Logger]:
+    """Return the loggers of a run."""
+    loggers: list[Logger] = [JsonLinesLogger(run.metrics)]
+    if config.wandb_mode != "disabled":
+        from wandb import Settings
+
+        wandb = WandbLogger(
+            project=config.wandb_project,
+            name=run.directory.name,
+            id=run.directory.name,
+            save_dir=run.directory,
+            offline=config.wandb_mode == "offline",
+            settings=Settings(silent=True, console="off", x_disable_stats=True),
+        )
+        loggers.append(wandb)
+    return loggers

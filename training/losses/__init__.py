@@ -1,0 +1,1 @@
+"""Losses: spectral distances that reconstruct, and adversarial ones that sharpen."""

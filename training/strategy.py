@@ -1,0 +1,59 @@
+"""DDP with one wrapper per optimiser group.
+
+Plain DDP fails on a GAN (each backward uses half of the parameters); `find_unused_parameters` is right but doubles the
+traffic; wrapping each network on its own is right at the traffic of one. The LightningModule stays unwrapped, names the
+networks in `ddp_modules`, and calls them through `wrapped`. Codebooks keep themselves equal (codec/quantizer.py), so no
+buffers are broadcast.
+"""
+
+from typing import cast
+
+import torch
+import torch.distributed as dist
+from lightning import LightningModule
+from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from codec.distributed import world_size
+
+_ATTRIBUTE = "_ddp_wrappers"
+
+
+class SplitDDPStrategy(DDPStrategy):
+    """Wrap each of the module's `ddp_modules` in its own DistributedDataParallel."""
+
+    def configure_ddp(self) -> None:
+        """Wrap; parameters are broadcast from rank 0 once."""
+        module = self.lightning_module
+        assert module is not None
+        device_ids = self.determine_ddp_device_ids()
+        wrappers = {
+            name: DistributedDataParallel(getattr(module, name), device_ids=device_ids, broadcast_buffers=False)
+            for name in cast(tuple[str, ...], module.ddp_modules)
+        }
+        # Around nn.Module's registration: the wrappers must not appear in state_dict.
+        object.__setattr__(module, _ATTRIBUTE, wrappers)
+
+    def teardown(self) -> None:
+        """Unwrap."""
+        if self.lightning_module is not None:
+            self.lightning_module.__dict__.pop(_ATTRIBUTE, None)
+        super().teardown()
+
+
+def wrapped(module: LightningModule, name: str) -> nn.Module:
+    """Return the network `name` as a training pass must call it: wrapped under DDP, itself otherwise."""
+    network: nn.Module = module.__dict__.get(_ATTRIBUTE, {}).get(name) or getattr(module, name)
+    return network
+
+
+def broadcast_buffers(module: nn.Module) -> None:
+    """Copy rank 0's buffers to every rank."""
+    if world_size() == 1:
+        return
+    for buffer in module.buffers():
+        # Not every backend sends booleans.
+        carried = buffer.to(torch.uint8) if buffer.dtype == torch.bool else buffer
+        dist.broadcast(carried, 0)
+        buffer.copy_(carried)
