@@ -2,6 +2,7 @@
 
 Results go to stdout: tables on a terminal, tab-separated lines elsewhere, JSON on request.
 """
+# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _why = click.option("--why", default="", metavar="TEXT", help="The reason, kept 
 
 @click.group()
 def registry() -> None:
-    r"""Register, promote, resolve and verify packages.
+    """Register, promote, resolve and verify packages.
 
     A REF is NAME:VERSION, NAME@ALIAS, or NAME alone for NAME@production. The registry lives in NACRE_HOME/registry.db
     (or the database that NACRE_REGISTRY_URL names), the files in BENTOML_HOME.
@@ -41,7 +42,7 @@ def registry() -> None:
 @click.option("--name", required=True, help="The model's name, such as speech.")
 @click.option("--note", default="", metavar="TEXT", help="A remark, kept with the version.")
 def register(package: Path, name: str, note: str) -> None:
-    r"""Register the PACKAGE folder as the next version of a name.
+    """Register a package folder as a name's next version.
 
     The same package twice is one version.
 
@@ -60,7 +61,7 @@ def register(package: Path, name: str, note: str) -> None:
 @registry.command(name="list")
 @_as_json
 def list_versions(as_json: bool) -> None:
-    r"""List every version of every name, with its aliases.
+    """List every version, with its aliases.
 
     \b
     Example:
@@ -78,7 +79,7 @@ def list_versions(as_json: bool) -> None:
 @click.argument("reference", metavar="REF")
 @_as_json
 def show(reference: str, as_json: bool) -> None:
-    r"""Show one version: metrics, lineage, aliases, and the history of the name.
+    """Show a version: metrics, lineage, aliases, history.
 
     \b
     Example:
@@ -109,7 +110,7 @@ def show(reference: str, as_json: bool) -> None:
 )
 @_why
 def promote(reference: str, alias: str, expect: int | None, why: str) -> None:
-    r"""Point ALIAS at a version, after hashing its files.
+    """Point an alias at a version that is whole.
 
     \b
     Example:
@@ -124,7 +125,7 @@ def promote(reference: str, alias: str, expect: int | None, why: str) -> None:
 @click.argument("alias")
 @_why
 def rollback(name: str, alias: str, why: str) -> None:
-    r"""Take back the latest promotion: ALIAS points where it did before.
+    """Take back the latest promotion of an alias.
 
     \b
     Example:
@@ -136,7 +137,7 @@ def rollback(name: str, alias: str, why: str) -> None:
 @registry.command()
 @click.argument("reference", metavar="REF")
 def resolve(reference: str) -> None:
-    r"""Hash a version's files and print the folder they lie in.
+    """Verify a version and print its folder.
 
     \b
     Example:
@@ -149,7 +150,9 @@ def resolve(reference: str) -> None:
 @click.argument("reference", metavar="[REF]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Verify every version of every name.")
 def verify(reference: str | None, everything: bool) -> None:
-    r"""Hash the files of one version, or of all; exit with 1 if any is damaged.
+    """Hash the files of one version, or of all.
+
+    Exits with 1 if any is damaged, naming each.
 
     \b
     Example:
