@@ -72,16 +72,20 @@ def file_progress() -> Iterator[Callable[[int, int, Record], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[rate]}"),
     )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=None, rate="")
+    progress = Progress(*columns, console=console)
+    bar = progress.add_task("", total=None, rate="")
 
-        def show(number: int, total: int, record: Record) -> None:
-            if record.status == "failed":
-                console.print(escape(f"failed: {_printable(record.source)}: {record.reason}"))
-            speed = progress.tasks[bar].speed
-            progress.update(bar, completed=number, total=total, rate=f"{speed:.1f} files/s" if speed else "")
+    def show(number: int, total: int, record: Record) -> None:
+        progress.start()
+        if record.status == "failed":
+            console.print(escape(f"failed: {_printable(record.source)}: {record.reason}"))
+        speed = progress.tasks[bar].speed
+        progress.update(bar, completed=number, total=total, rate=f"{speed:.1f} files/s" if speed else "")
 
+    try:
         yield show
+    finally:
+        progress.stop()
 
 
 def _printable(name: str) -> str:

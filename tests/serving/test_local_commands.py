@@ -1,0 +1,88 @@
+"""`nacre encode` and `nacre decode`: what they write, and how they refuse."""
+
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from codec.errors import AudioError, BitrateError, BitstreamError, ModelMismatchError, NacreError, UnknownModelError
+from nacre import cli
+
+
+@pytest.fixture
+def speech(tmp_path, make_audio):
+    path = tmp_path / "speech.wav"
+    path.write_bytes(make_audio(seconds=0.4, sample_rate=22_050, channels=2))
+    return path
+
+
+@pytest.fixture
+def nacre(package):
+    def run(*words, model=package):
+        return CliRunner().invoke(cli, [*map(str, words), "--model", str(model)])
+
+    return run
+
+
+def refusal(result, kind):
+    assert isinstance(result.exception, kind), result.output
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+def test_there_and_back(nacre, speech, tmp_path):
+    container, decoded = tmp_path / "deep" / "speech.nac", tmp_path / "decoded.flac"
+    encoding = nacre("encode", speech, container, "--bitrate-kbps", 2)
+    assert encoding.exit_code == 0
+    assert f"{container.stat().st_size} bytes" in encoding.output
+    assert nacre("decode", container, decoded).exit_code == 0
+    info = soundfile.info(decoded)
+    assert (info.frames, info.samplerate, info.channels, info.format) == (8820, 22_050, 2, "FLAC")
+
+
+def test_local_and_http_give_the_same_bytes(nacre, client, speech, tmp_path):
+    nacre("encode", speech, tmp_path / "a.nac", "--num-quantizers", 3)
+    by_http = client.post("/v1/encode?num_quantizers=3", content=speech.read_bytes())
+    assert by_http.content == (tmp_path / "a.nac").read_bytes()
+    nacre("decode", tmp_path / "a.nac", tmp_path / "a.wav")
+    assert client.post("/v1/decode", content=by_http.content).content == (tmp_path / "a.wav").read_bytes()
+
+
+def test_a_refused_input_leaves_the_old_output(nacre, speech, tmp_path):
+    out = tmp_path / "out.nac"
+    out.write_bytes(b"precious")
+    bad = tmp_path / "text.wav"
+    bad.write_text("no audio")
+    assert "text.wav" in refusal(nacre("encode", bad, out), AudioError)
+    assert "7 kbps" in refusal(nacre("encode", speech, out, "--bitrate-kbps", 7), BitrateError)
+    assert out.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.nac", "speech.wav", "text.wav"]
+
+
+def test_names_that_would_do_harm(nacre, speech, tmp_path):
+    before = speech.read_bytes()
+    container = tmp_path / "a.nac"
+    nacre("encode", speech, container)
+    assert "another, such as .nac" in refusal(nacre("encode", speech, tmp_path / "b.wav"), AudioError)
+    assert "is a folder" in refusal(nacre("encode", speech, tmp_path), NacreError)
+    assert ".wav, .flac" in refusal(nacre("decode", container, tmp_path / "out.txt"), AudioError)
+    (tmp_path / "same.wav").hardlink_to(container)
+    assert "the input itself" in refusal(nacre("decode", container, tmp_path / "same.wav"), NacreError)
+    assert speech.read_bytes() == before
+
+
+def test_missing_inputs_and_models(nacre, speech, tmp_path):
+    assert "there is no file" in refusal(nacre("encode", tmp_path / "no.wav", tmp_path / "a.nac"), AudioError)
+    assert "there is no file" in refusal(nacre("decode", tmp_path / "no.nac", tmp_path / "a.wav"), BitstreamError)
+    assert "unknown" in refusal(nacre("encode", speech, tmp_path / "a.nac", model="unknown@alias"), UnknownModelError)
+    refusal(nacre("encode", speech, tmp_path / "a.nac", model=tmp_path / "none"), NacreError)
+
+
+def test_damaged_and_foreign_containers(nacre, speech, tmp_path, other_package):
+    container = tmp_path / "a.nac"
+    nacre("encode", speech, container)
+    assert "not by the model" in refusal(
+        nacre("decode", container, tmp_path / "a.wav", model=other_package), ModelMismatchError
+    )
+    container.write_bytes(container.read_bytes()[:-10])
+    assert "cut short" in refusal(nacre("decode", container, tmp_path / "a.wav"), BitstreamError)
+    assert not (tmp_path / "a.wav").exists()

@@ -1,0 +1,151 @@
+"""The real service: processes, signals, and the Bento."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from codec.audio import read_audio
+from codec.compress import compress
+from codec.errors import NacreError, PackageError, UnknownModelError
+from serving.bento import build_bento, pinned_requirements
+from serving.server import check_address, pin
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a command that serves; return a client once it is ready, with the process."""
+    log = tmp_path / "log"
+    with contextlib.ExitStack() as stack:
+
+        def start(*words, cwd=None):
+            port = free_port()
+            command = [sys.executable, "-m", *map(str, words), "--port", str(port), "--host", "127.0.0.1"]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            file = stack.enter_context(log.open("wb"))
+            process = psutil.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
+            stack.callback(kill_family, process)
+            client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60))
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline:
+                assert process.poll() is None, log.read_text()
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get("/readyz").status_code == 200:
+                        return client, process
+                time.sleep(0.2)
+            raise AssertionError(log.read_text())
+
+        yield start
+
+
+def kill_family(process):
+    if process.is_running():
+        for member in [*process.children(recursive=True), process]:
+            member.kill()
+        process.wait()
+
+
+def stop(process, how):
+    family = process.children(recursive=True)
+    assert family
+    process.send_signal(how)
+    assert process.wait(20) == 0
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "how"), [(2, signal.SIGTERM), (1, signal.SIGINT)])
+def test_serve_encodes_decodes_and_stops_without_a_trace(start, package, model, make_audio, tmp_path, workers, how):
+    client, process = start("nacre", "serve", "--model", package, "--workers", workers)
+    speech = tmp_path / "speech.wav"
+    speech.write_bytes(make_audio(seconds=1, sample_rate=44_100, channels=2))
+    encoded = client.post("/v1/encode?bitrate_kbps=2", content=speech.read_bytes())
+    assert encoded.content == compress(model, read_audio(speech), bitrate_kbps=2)
+    decoded = client.post("/v1/decode", content=encoded.content)
+    assert len(decoded.content) == 44 + 44_100 * 2 * 2
+    (facts,) = client.get("/v1/models").json()["models"]
+    assert facts["fingerprint"] == model.package.fingerprint
+    for method, path in [("GET", "/"), ("GET", "/metrics"), ("GET", "/schema.json"), ("POST", "/livez")]:
+        answer = client.request(method, path)
+        assert answer.status_code in (404, 405)
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    stop(process, how)
+
+
+@pytest.mark.slow
+def test_a_bento_serves_from_its_own_folder(start, package, model, make_audio, tmp_path, monkeypatch):
+    out = tmp_path / "bento"
+    done = subprocess.run(
+        [sys.executable, "-m", "nacre", "bento", "build", str(package), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("nacre:")
+    assert len(done.stdout.splitlines()) == 1
+    pins = (out / "env" / "python" / "requirements.txt").read_text()
+    assert "torch==" in pins
+    assert "fastapi==" in pins
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "elsewhere"))
+    client, process = start("bentoml", "serve", ".", cwd=out)
+    worker = process.children()[0]
+    assert Path(worker.cwd()) == out / "src"
+    assert client.get("/v1/models").json()["models"][0]["fingerprint"] == model.package.fingerprint
+    assert client.post("/v1/encode", content=make_audio()).status_code == 200
+    stop(process, signal.SIGTERM)
+
+
+def test_pinned_requirements_are_the_servings():
+    pins = pinned_requirements()
+    names = {pin.partition("==")[0] for pin in pins}
+    assert all("==" in pin for pin in pins)
+    assert {"torch", "bentoml", "fastapi", "uvicorn", "starlette", "sqlalchemy", "numpy", "uvloop"} <= names
+    assert not names & {"lightning", "webdataset", "wandb", "auraloss", "matplotlib", "pytest"}
+
+
+def test_a_bento_is_refused_before_it_is_built(package, tmp_path):
+    with pytest.raises(NacreError, match="exists already"):
+        build_bento(str(package), tmp_path)
+    with pytest.raises(UnknownModelError):
+        build_bento("unknown")
+
+
+def test_a_folder_is_pinned_to_its_path_and_verified(package, tmp_path):
+    assert pin(str(package)) == str(package)
+    with pytest.raises(PackageError):
+        pin(str(tmp_path))
+    with pytest.raises(UnknownModelError):
+        pin("unknown@production")
+
+
+def test_an_address_in_use_or_no_address():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(NacreError, match=f"port {port}"):
+            check_address("127.0.0.1", port)
+    with pytest.raises(NacreError, match="no-such-host"):
+        check_address("no-such-host.invalid", 3000)
+
+
+def test_serve_says_in_one_line_what_is_wrong(tmp_path):
+    words = [sys.executable, "-m", "nacre", "serve", "--model", "unknown@production"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("nacre: ")
+    assert len(done.stderr.splitlines()) == 1
