@@ -54,10 +54,14 @@ def fetch(packages: Sequence[SourcePackage], directory: Path, progress: FetchPro
 
     Raises:
         MissingToolError: apt-get, dpkg-deb or (for G.722) ffmpeg is not installed.
-        DataError: Another fetch works in the folder, or its disk has too little room.
+        DataError: Another fetch works in the folder, its disk has too little room, or what lies under a package's name
+            was not made by a fetch.
     """
     report = FetchReport(present=[each.name for each in packages if is_present(each, directory)])
     missing = [each for each in packages if each.name not in report.present]
+    for each in missing:
+        if (directory / each.name).exists():  # folders are renamed into place whole, so this one is somebody's own
+            raise DataError(f"'{directory / each.name}' was not made by a fetch: move it away, or name another folder")
     if missing:
         debian.require_apt()
     if any(each.name.endswith("-g722") for each in missing):
@@ -120,10 +124,7 @@ def _fetch_one(
     fetched = _describe(package, candidate.version, staging)
     write_record(staging, fetched)
     _remove_empty(staging)
-    target = directory / package.name
-    if target.exists():
-        shutil.rmtree(target)  # without a record it is no folder that was finished
-    staging.rename(target)
+    staging.rename(directory / package.name)
     sync_directory(directory)
     path.unlink()
     return fetched

@@ -153,7 +153,9 @@ SPEECH = (
 _WESNOTH = "usr/share/games/wesnoth/1.16/data/core"
 MUSIC = (
     _music("wesnoth-1.16-music", 153, "GPL-2+", f"{_WESNOTH}/music"),
-    _music("ufoai-music", 210, "CC-BY-3.0, CC-BY-SA-3.0, GPL-2+", "usr/share/games/ufoai/base", "music/*.ogg"),
+    _music(
+        "ufoai-music", 210, "CC-BY-3.0, CC-BY-SA-3.0, GPL-2, GPL-2+, PD", "usr/share/games/ufoai/base", "music/*.ogg"
+    ),
     _music("nexuiz-music", 84, "GPL-2+", "usr/share/games/nexuiz/data", "sound/*.ogg"),
     _music("singularity-music", 52, "CC-BY-SA-3.0", "usr/share/games/singularity/music"),
     _music("colobot-common-sounds", 61, "GPL-3+", "usr/share/games/colobot/music"),
@@ -173,7 +175,7 @@ SOUNDS = (
     SourcePackage(
         name="ufoai-sound",
         kind="sound",
-        licence="GPL-2+, CC-BY-3.0, CC-BY-SA-3.0",
+        licence="CC-BY-3.0, CC-BY-SA-3.0, GPL-2, GPL-2+, PD",
         download_mb=19,
         root="usr/share/games/ufoai/base",
         take=("sound/*.ogg", "sound/*.wav"),

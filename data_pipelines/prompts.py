@@ -83,7 +83,7 @@ def join_prompts(folder: Path, names: Iterable[str], voice_of: Callable[[str], s
             continue
         prompt = _read_prompt(folder / name, heard)
         if prompt is not None:
-            groups.setdefault((voice, prompt.sample_rate), []).append((name, _faded(prompt)))
+            groups.setdefault((voice, prompt.sample_rate), []).append((name, _mono(faded(prompt))))
         (folder / name).unlink()
     contents: dict[str, list[dict[str, object]]] = {}
     for (voice, sample_rate), prompts in sorted(groups.items()):
@@ -106,13 +106,19 @@ def _read_prompt(path: Path, heard: set[str]) -> Audio | None:
     return audio if audio.sample_rate >= MIN_SAMPLE_RATE else None
 
 
-def _faded(audio: Audio) -> NDArray[np.float32]:
-    """Return the mono mix [T], faded in and out."""
-    mono: NDArray[np.float32] = audio.samples.mean(axis=0, dtype=np.float32)
-    length = min(round(FADE_S * audio.sample_rate), len(mono) // 2)
+def faded(audio: Audio) -> Audio:
+    """Return the audio faded in and out, against clicks at a seam."""
+    samples = audio.samples.copy()
+    length = min(round(FADE_S * audio.sample_rate), audio.num_samples // 2)
     ramp = (np.arange(length, dtype=np.float32) + 0.5) / max(length, 1)
-    mono[:length] *= ramp
-    mono[len(mono) - length :] *= ramp[::-1]
+    samples[:, :length] *= ramp
+    samples[:, audio.num_samples - length :] *= ramp[::-1]
+    return Audio(samples=samples, sample_rate=audio.sample_rate)
+
+
+def _mono(audio: Audio) -> NDArray[np.float32]:
+    """Return the mix of all channels, [T]."""
+    mono: NDArray[np.float32] = audio.samples.mean(axis=0, dtype=np.float32)
     return mono
 
 
