@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import QuantizerConfig
-from codec.distributed import sample_rows, sum_over_ranks
+from codec.distributed import sample_rows, sum_over_ranks, world_size
 from codec.kmeans import kmeans, nearest, sums_by_index
 
 KMEANS_ITERATIONS = 10
@@ -142,11 +142,14 @@ class ResidualVectorQuantizer(nn.Module):
             codes.append(index.view(batch, frames))
         if self.training:
             self._learn(torch.stack(counts), torch.stack(sums), inputs.detach())
+        # The mean over the joint batch: its number of active stages, per rank.
+        stages = num_quantizers.sum().to(latents.dtype)
+        stages = sum_over_ranks(stages) / world_size() if self.training else stages
         straight_through = inputs + (quantized - inputs).detach()
         return QuantizerOutput(
             quantized=straight_through.view(batch, frames, dimension).transpose(1, 2),
             codes=torch.stack(codes, dim=1),
-            commitment_loss=torch.stack(losses).sum() / num_quantizers.sum(),
+            commitment_loss=torch.stack(losses).sum() / stages,
         )
 
     @torch.no_grad()

@@ -20,6 +20,7 @@ import torch.distributed as dist
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from torch.utils.data import DataLoader
 
 from codec.errors import NacreError, RunError
 from codec.files import write_text
@@ -51,6 +52,15 @@ Besides the options below: --run-dir DIR puts the run there instead of under NAC
 run from its last checkpoint with its own configuration."""
 
 
+class TrainingData(AudioDataModule):
+    """The datamodule, its validation clips in a loader: Lightning would take a bare list for several loaders."""
+
+    def val_dataloader(self) -> Any:
+        """Return this rank's clips, one a batch."""
+        clips: Any = super().val_dataloader()
+        return DataLoader(clips, batch_size=None) if isinstance(clips, list) else clips
+
+
 class TrainingCLI(LightningCLI):
     """Parse the configuration, create or open the run, and build the trainer for it."""
 
@@ -59,7 +69,7 @@ class TrainingCLI(LightningCLI):
         self.resume = resume
         super().__init__(
             CodecTrainer,
-            AudioDataModule,
+            TrainingData,
             save_config_callback=None,
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=0,
@@ -104,7 +114,7 @@ class TrainingCLI(LightningCLI):
         else:
             configs = self.config.get("config") or []
             run = create_run(Path(str(configs[0])).stem if configs else "run", self.run_dir)
-        write_text(run.config, self.parser.dump(self.config, skip_none=False))
+        write_text(run.config, self.parser.dump(self.config, skip_unset=False))
         return run
 
     def _callbacks(self, options: RunConfig) -> list[Callback]:
@@ -184,6 +194,9 @@ def quiet_lightning() -> Iterator[None]:
         r".*Checkpoint directory .* exists and is not empty.*",
         r".*GPU available but not used.*",
         r".*isinstance\(treespec, LeafSpec\).*",
+        # Lightning's CLI calls what jsonargparse has renamed.
+        r"(?s)\s*By default only one JsonargparseDeprecationWarning.*",
+        r"(?s).*instantiate_classes.*deprecated.*",
     )
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

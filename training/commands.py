@@ -31,11 +31,13 @@ def fit(run_dir: Path | None, resume: Path | None, arguments: tuple[str, ...]) -
       nacre train fit --config configs/train/debug.yaml --data.directory DATA --trainer.max_steps 100
     """
     from training.cli import fit as fit_run
+    from training.run import inherited_run
 
     if run_dir is not None and resume is not None:
         raise click.UsageError("give --run-dir or --resume, not both: a resumed run stays in its folder")
     run = fit_run(arguments, run_dir=run_dir, resume=resume)
-    click.echo(run.directory)
+    if inherited_run() is None:
+        click.echo(run.directory)
 
 
 @train.command()

@@ -58,5 +58,7 @@ def build_loggers(run: Run, config: RunConfig) -> list[Logger]:
             offline=config.wandb_mode == "offline",
             settings=Settings(silent=True, console="off", x_disable_stats=True),
         )
+        # Lightning passes an argument that W&B warns about.
+        wandb._wandb_init.pop("anonymous", None)
         loggers.append(wandb)
     return loggers

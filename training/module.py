@@ -168,7 +168,7 @@ class CodecTrainer(L.LightningModule):
         prefix = "val" if quantized else "val/bypass"
         self.log_dict({f"{prefix}/{name}": value for name, value in means.items()}, sync_dist=True)
         if quantized:
-            self.validation_metrics = means | {"step": float(self.global_step)}
+            self.validation_metrics = means | {"step": self.global_step}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs: the codec's configuration and the latest validation."""

@@ -79,9 +79,8 @@ class TrainingProgress(Callback):
         eta = f"{remaining // 3600}:{remaining // 60 % 60:02}:{remaining % 60:02}"
         loss = trainer.callback_metrics.get("train/gen/loss")
         text = "" if loss is None else f"  loss {float(loss):.3f}"
-        return (
-            f"step {trainer.global_step}/{trainer.max_steps}{text}  {self._audio_seconds / elapsed:.1f} s/s  ETA {eta}"
-        )
+        rate = self._audio_seconds / elapsed
+        return f"step {trainer.global_step}/{trainer.max_steps}{text}  {rate:.1f}x real time  ETA {eta}"
 
     def _stop(self) -> None:
         if self._bar is not None:

@@ -6,6 +6,7 @@ networks in `ddp_modules`, and calls them through `wrapped`. Codebooks keep them
 buffers are broadcast.
 """
 
+import warnings
 from typing import cast
 
 import torch
@@ -28,10 +29,14 @@ class SplitDDPStrategy(DDPStrategy):
         module = self.lightning_module
         assert module is not None
         device_ids = self.determine_ddp_device_ids()
-        wrappers = {
-            name: DistributedDataParallel(getattr(module, name), device_ids=device_ids, broadcast_buffers=False)
-            for name in cast(tuple[str, ...], module.ddp_modules)
-        }
+        names = cast(tuple[str, ...], module.ddp_modules)
+        with warnings.catch_warnings():
+            # Newer torch prefers `forward_sync_buffers`, which older torch that we support doesn't know.
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
+            wrappers = {
+                name: DistributedDataParallel(getattr(module, name), device_ids=device_ids, broadcast_buffers=False)
+                for name in names
+            }
         # Around nn.Module's registration: the wrappers must not appear in state_dict.
         object.__setattr__(module, _ATTRIBUTE, wrappers)
 

@@ -1,0 +1,95 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+SAMPLE_RATE = 16_000
+
+TINY = {
+    "seed_everything": 3,
+    "model": {
+        "codec": {
+            "name": "tiny",
+            "hop_length": 160,
+            "latent_dim": 8,
+            "quantizer": {"num_quantizers": 3, "codebook_size": 8, "ema_decay": 0.9},
+            "network": {
+                "width": 16,
+                "expansion": 2,
+                "encoder_blocks": 1,
+                "decoder_blocks": 1,
+                "decoder_blocks_upsampled": 1,
+                "frame_length": 320,
+                "fft_length": 320,
+            },
+        },
+        "loss": {"mel_windows": [128, 512], "mel_bands": [10, 40], "stft_windows": [256]},
+        "discriminator": {
+            "start_step": 4,
+            "lead_steps": 1,
+            "segment_samples": 1600,
+            "windows": [256, 128],
+            "width": 4,
+        },
+        "optimizer": {"warmup_steps": 2},
+        "quantizer": {"start_step": 2, "calibration_segments": 8, "dropout": [1, 2, 3]},
+    },
+    "data": {"segment_samples": 3200, "batch_size": 4, "num_workers": 0, "max_val_clips": 2, "max_val_seconds": 1.0},
+    "trainer": {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_steps": 10,
+        "val_check_interval": 5,
+        "log_every_n_steps": 1,
+    },
+    "run": {"ema_decay": 0.9, "checkpoint_every_n_steps": 5, "keep_best": 1, "wandb_mode": "disabled"},
+}
+
+
+def synthesize(seed, seconds=2.0):
+    """Harmonics with a drifting pitch and syllable-like envelope over a little noise."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    pitch = 110 + 30 * seed % 90 + 20 * np.sin(2 * np.pi * 0.7 * time)
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    voice = sum(np.sin(k * phase + rng.uniform(0, 6)) / k for k in range(1, 12))
+    envelope = 0.5 + 0.5 * np.sin(2 * np.pi * 3 * time + seed) ** 2
+    return (0.15 * voice * envelope + 0.003 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    """A small data set, built once by the data room."""
+    from data_pipelines.build import build_dataset
+    from data_pipelines.settings import BuildConfig
+
+    root = tmp_path_factory.mktemp("data")
+    for seed in range(16):
+        soundfile.write(root / f"{seed}.wav", synthesize(seed), SAMPLE_RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        build_dataset([root], root / "shards", BuildConfig(val_percent=25, test_percent=0))
+    return root / "shards"
+
+
+@pytest.fixture
+def tiny_config(tmp_path, shards):
+    """Return a function that writes a complete tiny YAML, changed by dotted keys, and returns its path."""
+
+    def write(**changes):
+        config = json.loads(json.dumps(TINY))
+        config["data"]["directory"] = str(shards)
+        for key, value in changes.items():
+            *parents, leaf = key.split("__")
+            node = config
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[leaf] = value
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    return write

@@ -1,0 +1,104 @@
+"""Train a tiny codec on a fixed joint batch with N ranks, and save each rank's state: `script OUT RANKS PRECISION`.
+
+Run as a program (Lightning starts the further ranks by running it again); not a test module.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import lightning as L
+import torch
+
+from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from training.callbacks import AveragedWeights, StepState
+from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
+from training.keyed_random import keyed_generator
+from training.module import CodecTrainer
+from training.strategy import SplitDDPStrategy
+
+STEPS = 8
+JOINT_BATCH = 4
+SEGMENT = 1600
+
+
+class Clip(NamedTuple):
+    key: str
+    audio: torch.Tensor
+
+
+def synthetic(purpose, step, count):
+    draws = torch.randn(count, 1, SEGMENT, generator=keyed_generator(0, purpose, step)) * 0.1
+    return draws + 0.2 * torch.sin(torch.arange(SEGMENT) * 0.05 * (1 + step % 3))
+
+
+class JointBatches(L.LightningDataModule):
+    """Each rank takes its rows of the joint batch of each step."""
+
+    sample_rate, channels, index_sha256 = 16_000, 1, "0" * 64
+
+    def train_dataloader(self):
+        share = JOINT_BATCH // self.trainer.world_size
+        first = self.trainer.global_rank * share
+        return [synthetic("batch", step, JOINT_BATCH)[first : first + share] for step in range(STEPS)]
+
+    def val_dataloader(self):
+        clips = [Clip(str(i), synthetic("val", i, 1)) for i in range(3)][
+            self.trainer.global_rank :: self.trainer.world_size
+        ]
+        return torch.utils.data.DataLoader(clips, batch_size=None)
+
+    def calibration_audio(self, num_segments):
+        return synthetic("calibration", 0, num_segments)
+
+    def count_batch(self):
+        pass
+
+
+def main(out, ranks, precision):
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    torch.manual_seed(0)
+    network = NacreConfig(
+        width=16,
+        expansion=2,
+        encoder_blocks=1,
+        decoder_blocks=1,
+        decoder_blocks_upsampled=1,
+        frame_length=320,
+        fft_length=320,
+    )
+    quantizer = QuantizerConfig(num_quantizers=3, codebook_size=8, ema_decay=0.9)
+    module = CodecTrainer(
+        codec=CodecConfig(name="tiny", hop_length=160, latent_dim=8, quantizer=quantizer, network=network),
+        loss=LossConfig(mel_windows=(128, 512), mel_bands=(10, 40), stft_windows=(256,)),
+        discriminator=DiscriminatorConfig(start_step=4, lead_steps=1, segment_samples=800, windows=(256,), width=4),
+        optimizer=OptimizerConfig(warmup_steps=2),
+        quantizer=QuantizerTraining(start_step=2, calibration_segments=8, dropout=(1, 2, 3)),
+    )
+    trainer = L.Trainer(
+        accelerator="cpu",
+        devices=ranks,
+        strategy=SplitDDPStrategy() if ranks > 1 else "auto",
+        precision=precision,
+        max_steps=STEPS,
+        callbacks=[StepState(0), AveragedWeights(0.9)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        val_check_interval=STEPS,
+        log_every_n_steps=1,
+    )
+    trainer.fit(module, datamodule=JointBatches())
+    saved = {"state": module.state_dict(), "metrics": module.validation_metrics}
+    torch.save(saved, out / f"rank{trainer.global_rank}.pt")
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,177 @@
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from codec.errors import RunError
+from codec.package import load_package
+from data_pipelines.datamodule import AudioDataModule
+from nacre import cli
+from training.checkpoint_io import load_checkpoint
+from training.cli import fit
+from training.evaluate import evaluate_package, summarize
+from training.export import export_package
+
+
+class Killed(Exception):  # noqa: N818  # an event, not an error of ours
+    pass
+
+
+def lines(run):
+    return [json.loads(line) for line in run.metrics.read_text().splitlines()]
+
+
+def assert_equal_states(first, second, path="checkpoint"):
+    """Compare nested states bit for bit."""
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            assert_equal_states(first[key], second[key], f"{path}.{key}")
+    elif isinstance(first, list | tuple):
+        for index, pair in enumerate(zip(first, second, strict=True)):
+            assert_equal_states(*pair, f"{path}[{index}]")
+    else:
+        assert first == second, path
+
+
+def test_run_leaves_all_that_export_and_curves_need(tmp_path, tiny_config, shards):
+    run = fit(["--config", str(tiny_config(run__wandb_mode="offline"))], run_dir=tmp_path / "run")
+    assert {path.name for path in run.checkpoints.iterdir()} == {"last.ckpt", "best-step=10.ckpt"} or (
+        run.checkpoints / "best-step=5.ckpt"
+    ).exists()
+    names = set().union(*lines(run))
+    assert {"train/gen/loss", "train/disc/loss", "train/codebook/perplexity_0", "train/codebook/dead_share_2"} <= names
+    assert {"val/mel_distance", "val/si_sdr_db", "val/stoi"} <= names
+    assert list(run.directory.glob("wandb/offline-run-*/run-*.wandb"))
+
+    package = export_package(run.directory, tmp_path / "package")
+    assert package.lineage["data_index_sha256"] == AudioDataModule(directory=str(shards)).index_sha256
+    assert package.lineage["steps"] == package.metrics["step"]
+    best = load_checkpoint(run.checkpoints / package.lineage["checkpoint"])
+    averaged = best["state_dict"]["codec.encoder.embed.weight"]
+    live = best["current_model_state"]["codec.encoder.embed.weight"]
+    exported = load_package(package.directory).codec.encoder.embed.weight
+    assert torch.equal(exported, averaged)
+    assert not torch.equal(exported, live)
+
+    clips = sorted(shards.parent.glob("*.wav"))[:2]
+    rates = package.config.bitrates_kbps
+    scores = evaluate_package(package.directory, clips, [rates[0], rates[-1]])
+    assert len(scores) == 4
+    low, high = summarize(scores)
+    assert rates[0] < low.measured_kbps < high.measured_kbps
+    assert low.encode_realtime > 0
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, tiny_config, monkeypatch):
+    config = ["--config", str(tiny_config(data__num_workers=1))]
+    straight = fit(config, run_dir=tmp_path / "straight")
+
+    finished = 0
+    count_batch = AudioDataModule.count_batch
+
+    def die_at_seven(self):
+        nonlocal finished
+        finished += 1
+        if finished == 7:
+            raise Killed
+        count_batch(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AudioDataModule, "count_batch", die_at_seven)
+        with pytest.raises(Killed):
+            fit(config, run_dir=tmp_path / "broken")
+    assert load_checkpoint(tmp_path / "broken/checkpoints/last.ckpt")["global_step"] == 5
+    resumed = fit([], resume=tmp_path / "broken")
+
+    first, second = (load_checkpoint(run.last_checkpoint) for run in (straight, resumed))
+    assert first["global_step"] == second["global_step"] == 10
+    for key in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers"):
+        assert_equal_states(first[key], second[key], key)
+
+
+def test_global_step_counts_generator_steps_once(tmp_path, tiny_config):
+    run = fit(["--config", str(tiny_config(model__discriminator__start_step=0))], run_dir=tmp_path / "run")
+    checkpoint = load_checkpoint(run.last_checkpoint)
+    assert checkpoint["global_step"] == 10
+    assert checkpoint["TrainingData"]["batches"] == 10
+    generator, discriminator = checkpoint["optimizer_states"]
+    assert {int(state["step"]) for state in generator["state"].values()} == {10}
+    assert {int(state["step"]) for state in discriminator["state"].values()} == {10}
+
+
+def test_bf16_trains_and_keeps_codebooks_in_fp32(tmp_path, tiny_config):
+    run = fit(["--config", str(tiny_config(trainer__precision="bf16-mixed"))], run_dir=tmp_path / "run")
+    state = load_checkpoint(run.last_checkpoint)["state_dict"]
+    assert state["codec.quantizer.codebooks"].dtype == torch.float32
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+
+
+def test_fine_tuning_starts_from_the_package(tmp_path, tiny_config):
+    config = str(tiny_config())
+    first = fit(["--config", config], run_dir=tmp_path / "first")
+    package = export_package(first.directory, tmp_path / "package", "last")
+    options = ["--model.init_from", str(package.directory), "--trainer.max_steps", "1"]
+    second = fit(["--config", config, *options], run_dir=tmp_path / "second")
+    start = load_package(package.directory).codec.quantizer.codebooks
+    moved = load_checkpoint(second.last_checkpoint)["current_model_state"]["codec.quantizer.codebooks"]
+    assert not torch.equal(moved, start)
+    torch.testing.assert_close(moved, start, atol=0.5 * float(start.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--model.no_such_key", "1"], "no_such_key"),
+        (["--model.codec.quantizer.codebook_size", "1"], "codebook_size is 1 but must be from 2 to 65536"),
+    ],
+)
+def test_bad_configuration_is_one_line(tmp_path, tiny_config, options, message):
+    arguments = ["train", "fit", "--config", str(tiny_config()), "--run-dir", str(tmp_path / "run"), *options]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    error = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(error) == 1
+    assert message in error[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_key_in_yaml_is_refused(tmp_path, tiny_config):
+    path = tiny_config(model__loss__mle=1.0)
+    result = CliRunner().invoke(cli, ["train", "fit", "--config", str(path), "--run-dir", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "mle" in result.stderr
+
+
+def test_data_of_another_rate_is_refused_before_a_run_exists(tmp_path, tiny_config):
+    config = tiny_config(model__codec__sample_rate=24_000)
+    with pytest.raises(RunError, match="16000 Hz .* wants 24000 Hz"):
+        fit(["--config", str(config)], run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_runs_never_share_a_folder(tmp_path, tiny_config):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").touch()
+    with pytest.raises(RunError, match="not empty"):
+        fit(["--config", str(tiny_config())], run_dir=tmp_path / "run")
+
+
+@pytest.mark.parametrize("command", [["fit", "--resume"], ["export", "--out", "package"]])
+def test_what_is_no_run_is_refused(tmp_path, command):
+    result = CliRunner().invoke(cli, ["train", *command, str(tmp_path)])
+    assert isinstance(result.exception, RunError)
+    assert "is not a run" in str(result.exception)
+
+
+def test_pickled_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('ran')",))
+
+    torch.save({"nacre": Payload()}, tmp_path / "evil.ckpt")
+    with pytest.raises(RunError, match="not a checkpoint that can be loaded"):
+        load_checkpoint(tmp_path / "evil.ckpt")

@@ -1,0 +1,94 @@
+import warnings
+
+import lightning as L
+import pytest
+import torch
+
+from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
+from training.module import CodecTrainer
+
+
+class OneBatch(L.LightningDataModule):
+    sample_rate, channels, index_sha256 = 16_000, 1, "0" * 64
+
+    def __init__(self, audio):
+        super().__init__()
+        self.audio = audio
+
+    def train_dataloader(self):
+        return [self.audio] * 200
+
+    def calibration_audio(self, num_segments):
+        return self.audio
+
+
+class Losses(L.Callback):
+    def __init__(self):
+        self.values = []
+
+    def on_train_batch_end(self, trainer, *_):
+        self.values.append(float(trainer.callback_metrics["train/gen/loss"]))
+
+
+@pytest.mark.parametrize("loss", ["hinge", "least_squares"])
+def test_one_batch_overfit_lowers_the_loss(loss):
+    time = torch.arange(3200) / 16_000
+    pitches = torch.tensor([120.0, 180.0, 240.0, 310.0])[:, None, None]
+    audio = sum(torch.sin(2 * torch.pi * k * pitches * time) * 0.1 / k for k in (1, 2, 5))
+    torch.manual_seed(0)
+    network = NacreConfig(width=32, expansion=2, encoder_blocks=1, frame_length=320, fft_length=320)
+    module = CodecTrainer(
+        codec=CodecConfig(
+            name="tiny",
+            hop_length=160,
+            latent_dim=16,
+            quantizer=QuantizerConfig(num_quantizers=2, codebook_size=16),
+            network=network,
+        ),
+        loss=LossConfig(mel_windows=(128, 512), mel_bands=(10, 40), stft_windows=(256,)),
+        discriminator=DiscriminatorConfig(start_step=100, lead_steps=5, loss=loss, segment_samples=800, windows=(256,)),
+        optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=5),
+        quantizer=QuantizerTraining(start_step=10, calibration_segments=4, dropout=(2,)),
+    )
+    losses = Losses()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        trainer = L.Trainer(
+            accelerator="cpu",
+            max_steps=120,
+            callbacks=[losses],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+            log_every_n_steps=1,
+        )
+        trainer.fit(module, datamodule=OneBatch(audio))
+    early, late = sum(losses.values[12:22]) / 10, sum(losses.values[90:100]) / 10
+    assert late < 0.8 * early
+    assert all(torch.isfinite(torch.tensor(losses.values)))
+    assert {"train/gen/adversarial", "train/gen/feature_matching", "train/disc/loss"} <= set(trainer.callback_metrics)
+
+
+def test_configs_that_ship_are_complete_and_valid():
+    """Every YAML parses strictly and names every key that its codec and losses have."""
+    from pathlib import Path
+
+    import yaml
+
+    configs = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.yaml"))
+    assert {path.stem for path in configs} >= {"debug", "demo", "nacre_16k_speech"}
+    for path in configs:
+        model = yaml.safe_load(path.read_text())["model"]
+        for key, cls in (
+            ("loss", LossConfig),
+            ("discriminator", DiscriminatorConfig),
+            ("optimizer", OptimizerConfig),
+            ("quantizer", QuantizerTraining),
+        ):
+            given = {k: tuple(v) if isinstance(v, list) else v for k, v in model[key].items()}
+            assert set(given) == set(cls.__dataclass_fields__), (path, key)
+            cls(**given)
