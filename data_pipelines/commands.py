@@ -150,4 +150,4 @@ def _print_counts(console: Console, title: str, counts: Mapping[str, int]) -> No
     most = max(counts.values(), default=0)
     console.print(f"{title}:{'' if counts else ' none'}")
     for name, count in counts.items():
-        console.print(f"  {name:>20} {count:>7} {'█' * (-(-30 * count // most) if most else 0)}")
+        console.print(f"  {name:>20} {count:>7} {'#' * (-(-30 * count // most) if most else 0)}")

@@ -55,6 +55,19 @@ class TrainBatches:
             yield batch
 
 
+class ValidationClips:
+    """The validation clips of one rank, as a loader: Lightning takes a list for several loaders."""
+
+    def __init__(self, clips: Sequence[ValidationClip]) -> None:
+        self._clips = tuple(clips)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __iter__(self) -> Iterator[ValidationClip]:
+        return iter(self._clips)
+
+
 class AudioDataModule(L.LightningDataModule):
     """Stream a data set made by `nacre data build`.
 
@@ -137,7 +150,7 @@ class AudioDataModule(L.LightningDataModule):
             start=self._batches,
         )
 
-    def val_dataloader(self) -> list[ValidationClip]:
+    def val_dataloader(self) -> ValidationClips:
         """Return this rank's share of the fixed validation clips.
 
         The clips are the first records of max_val_clips files (in the order of their hashes; second records and so on
@@ -152,7 +165,9 @@ class AudioDataModule(L.LightningDataModule):
         mine = chosen[self._rank :: self._world_size] or [chosen[self._rank % len(chosen)]]
         records = self._read("val", mine)
         most = max(1, int(self._max_val_seconds * self.sample_rate))
-        return [ValidationClip(records[place].key, to_audio(records[place].samples[:most])[None]) for place in mine]
+        return ValidationClips(
+            [ValidationClip(records[place].key, to_audio(records[place].samples[:most])[None]) for place in mine]
+        )
 
     def calibration_audio(self, num_segments: int) -> torch.Tensor:
         """Return [num_segments, C, segment_samples], spread evenly over split train.
