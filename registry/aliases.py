@@ -1,4 +1,4 @@
-"""Moving an alias, and the history that every move adds to.
+"""Moving an alias, and the history that every move adds to; all inside the caller's transaction.
 
 History is a stack with a memory: `promote` puts a version on top, `rollback` takes the top away, and both are recorded.
 So after promoting 1, 2, 3 and rolling back, the alias is at 2; promoting 4 and rolling back leads to 2 again, never to
@@ -24,7 +24,7 @@ def promote(session: Session, name: str, version: int, alias: str, expect: int |
     Raises:
         ConflictError: The alias is not where `expect` says.
     """
-    current = _locked_version(session, name, alias)
+    current = _current_version(session, name, alias)
     if expect is not None:
         _check_expected(name, alias, expect, current)
     if current == version:
@@ -38,7 +38,7 @@ def rollback(session: Session, name: str, alias: str, expect: int, earlier: int,
     Raises:
         ConflictError: The alias was moved since.
     """
-    current = _locked_version(session, name, alias)
+    current = _current_version(session, name, alias)
     _check_expected(name, alias, expect, current)
     return _move(session, name, alias, "rollback", current, earlier, why)
 
@@ -65,10 +65,9 @@ def _rows(session: Session, name: str) -> sa.ScalarResult[HistoryRow]:
     return session.scalars(sa.select(HistoryRow).where(HistoryRow.name == name).order_by(HistoryRow.id))
 
 
-def _locked_version(session: Session, name: str, alias: str) -> int | None:
-    """Return where the alias points; until the transaction ends nobody else can move it."""
-    here = (AliasRow.name == name, AliasRow.alias == alias)
-    return session.scalar(sa.select(AliasRow.version).where(*here).with_for_update())
+def _current_version(session: Session, name: str, alias: str) -> int | None:
+    row = session.get(AliasRow, (name, alias))
+    return row.version if row else None
 
 
 def _check_expected(name: str, alias: str, expect: int, current: int | None) -> None:

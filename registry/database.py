@@ -5,7 +5,8 @@
     aliases          name@alias -> version, now
     alias_history    every change of an alias; rows are only ever added
 
-SQLite in NACRE_HOME/registry.db by default; NACRE_REGISTRY_URL names another database that SQLAlchemy speaks to.
+SQLite in NACRE_HOME/registry.db by default; NACRE_REGISTRY_URL names another file, or a PostgreSQL database.
+Writers wait for each other, so what a transaction read is still so when it writes; readers wait for nobody.
 Each transaction opens its own connection, so a registry may be kept for days, forked, or shared by threads.
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
@@ -26,6 +27,8 @@ from codec.home import nacre_home
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 60
+# Any number: what writers to a PostgreSQL registry lock.
+_ADVISORY_LOCK = 0x6E61637265
 
 
 class _Base(DeclarativeBase):
@@ -97,12 +100,13 @@ class Database:
             MissingToolError: The driver for the address is not installed.
         """
         database = cls(_engine())
-        with database.write() as session:
-            _Base.metadata.create_all(session.connection())
+        with database.read() as session:
+            is_new = not sa.inspect(session.connection()).has_table(SchemaRow.__tablename__)
+        if is_new:
+            database._create_tables()
+        with database.read() as session:
             found = session.scalar(sa.select(SchemaRow.version))
-            if found is None:
-                session.add(SchemaRow(version=SCHEMA_VERSION))
-        if found not in (None, SCHEMA_VERSION):
+        if found != SCHEMA_VERSION:
             raise RegistryError(
                 f"the registry at {database} has schema {found}, this Nacre reads {SCHEMA_VERSION}: update Nacre"
             )
@@ -120,28 +124,30 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
-        """Yield a session that commits at the end of the block, all of it or nothing.
-
-        On SQLite writers wait for each other at the start. Elsewhere two may meet: the loser gets IntegrityError and
-        must look again.
+        """Yield a session that commits at the end of the block, all of it or nothing; other writers wait.
 
         Raises:
             RegistryError: The database failed.
-            IntegrityError: Another writer was first.
         """
         engine = self._engine.execution_options(nacre_begin="BEGIN IMMEDIATE")
         with self._failures_explained(), Session(engine) as session, session.begin():
+            if engine.dialect.name == "postgresql":
+                session.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             yield session
 
     def __str__(self) -> str:
         return self._engine.url.render_as_string(hide_password=True)
 
+    def _create_tables(self) -> None:
+        with self.write() as session:
+            _Base.metadata.create_all(session.connection())
+            if session.scalar(sa.select(SchemaRow.version)) is None:
+                session.add(SchemaRow(version=SCHEMA_VERSION))
+
     @contextlib.contextmanager
     def _failures_explained(self) -> Iterator[None]:
         try:
             yield
-        except IntegrityError:
-            raise
         except DBAPIError as error:
             raise RegistryError(f"the registry's database {self} failed: {_one_line(error.orig)}") from error
 
@@ -152,10 +158,12 @@ def _engine() -> sa.Engine:
         nacre_home().mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{nacre_home() / 'registry.db'}"
     try:
+        if sa.make_url(url).get_backend_name() not in ("sqlite", "postgresql"):
+            raise ArgumentError
         engine = sa.create_engine(url, poolclass=NullPool)
     except ArgumentError:
         raise RegistryError(
-            "NACRE_REGISTRY_URL is not a database address such as sqlite:////srv/registry.db "
+            "NACRE_REGISTRY_URL must be an address such as sqlite:////srv/registry.db "
             "or postgresql+psycopg://user@host/nacre"
         ) from None
     except ImportError as error:

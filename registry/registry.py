@@ -6,15 +6,14 @@ A process killed anywhere leaves a version whole or absent; what it may leave in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from codec.errors import ConflictError, PackageError, UnknownModelError
+from codec.errors import PackageError, UnknownModelError
 from registry import aliases
 from registry.database import AliasRow, Database, VersionRow
 from registry.lookup import find_version
@@ -25,10 +24,6 @@ from registry.witness import now, who
 
 if TYPE_CHECKING:
     from codec.package import Package
-
-T = TypeVar("T")
-# How often a writer that met another one looks again, on databases where that can happen.
-_ATTEMPTS = 50
 
 
 class Registry:
@@ -72,7 +67,8 @@ class Registry:
                 return Registration(existing, is_new=False)
         tag = self._store.add(package, name)
         # Should this fail, the files stay: the row may have been committed although the answer was lost.
-        registration = self._write(lambda session: self._insert(session, package, name, note, tag))
+        with self._database.write() as session:
+            registration = self._insert(session, package, name, note, tag)
         if not registration.is_new:
             self._store.remove(tag)
         return registration
@@ -105,7 +101,8 @@ class Registry:
         """
         check_word(alias, "alias")
         target = self.resolve(reference)
-        return self._write(lambda s: aliases.promote(s, target.name, target.version, alias, expect, why))
+        with self._database.write() as session:
+            return aliases.promote(session, target.name, target.version, alias, expect, why)
 
     def rollback(self, name: str, alias: str, why: str = "") -> AliasChange:
         """Take back the latest promotion that stands: `alias` points where it did before it.
@@ -122,7 +119,8 @@ class Registry:
         if earlier is None:
             raise UnknownModelError(f"'{reference}' has no version before {current} to go back to")
         self.resolve(ModelReference(name=name, version=earlier))
-        return self._write(lambda s: aliases.rollback(s, name, alias, current, earlier, why))
+        with self._database.write() as session:
+            return aliases.rollback(session, name, alias, current, earlier, why)
 
     def resolve(self, reference: str | ModelReference) -> ModelVersion:
         """Return the version that `reference` means, after hashing its files.
@@ -202,16 +200,6 @@ class Registry:
             lineage=row.lineage,
             directory=self._store.directory(row.store_tag),
         )
-
-    def _write(self, step: Callable[[Session], T]) -> T:
-        """Run `step` in a transaction, again if another writer was first."""
-        for _ in range(_ATTEMPTS):
-            try:
-                with self._database.write() as session:
-                    return step(session)
-            except IntegrityError:
-                continue
-        raise ConflictError(f"others kept writing to the registry: gave up after {_ATTEMPTS} attempts, run it again")
 
 
 def _parse(reference: str | ModelReference) -> ModelReference:
