@@ -47,7 +47,7 @@ def build(model: str, out: Path | None) -> None:
     \b
     Example:
       nacre bento build speech@production --out speech-bento
-      bentoml serve ./speech-bento
+      cd speech-bento && bentoml serve . --host 127.0.0.1
 
     It holds the code, the package and pinned requirements, and needs nothing of this machine.
     """
