@@ -41,7 +41,7 @@ def audio() -> None:
 def fetch_command(
     directory: Path | None, kinds: tuple[str, ...], names: tuple[str, ...], extended: bool, listed: bool
 ) -> None:
-    r"""Fetch freely licensed speech, music and sounds from Debian packages into DIR.
+    """Fetch freely licensed audio from Debian packages into DIR.
 
     DIR is NACRE_HOME/audio unless given. Each package becomes a folder of audio with its `copyright`; LICENCES.md lists
     all. Short prompts of one voice are joined into files of about 30 s. What is there is skipped, so the same command
@@ -51,7 +51,7 @@ def fetch_command(
     Example:
       nacre audio fetch pool --kind speech
       nacre data build pool --out DATA
-    """
+    """  # noqa: D301  # \b is click's mark against re-wrapping, which a raw string would spell out
     packages = select(kinds=kinds, names=names, extended=extended)
     if not packages:
         raise click.UsageError("no package is of that name and that kind")
