@@ -1,5 +1,7 @@
 """`nacre serve` and `nacre bento`: the HTTP service, running or packaged."""
 
+# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -15,14 +17,14 @@ MODEL_HELP = "Package folder, NAME, NAME:VERSION or NAME@alias."
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes, each with the model.")
 def serve(model: str, host: str, port: int, workers: int) -> None:
-    r"""Serve a model over HTTP until SIGTERM or Ctrl-C.
+    """Serve a model over HTTP until SIGTERM or Ctrl-C.
 
     \b
     Example:
       nacre serve --model speech@production --port 3000
-      curl --data-binary @a.wav -H 'Content-Type: audio/wav' \
+      curl --data-binary @a.wav -H 'Content-Type: audio/wav' \\
         'http://127.0.0.1:3000/v1/encode?bitrate_kbps=6' -o a.nac
-      curl --data-binary @a.nac -H 'Content-Type: application/vnd.nacre' \
+      curl --data-binary @a.nac -H 'Content-Type: application/vnd.nacre' \\
         http://127.0.0.1:3000/v1/decode -o decoded.wav
 
     The API describes itself at /openapi.json. Limits are set by environment variables: NACRE_MAX_BODY_BYTES,
@@ -42,7 +44,7 @@ def bento() -> None:
 @click.argument("model")
 @click.option("--out", type=click.Path(path_type=Path), help="Export the Bento to this new folder as well.")
 def build(model: str, out: Path | None) -> None:
-    r"""Build a Bento of MODEL (a package folder, NAME, NAME:VERSION or NAME@alias) and print its tag.
+    """Build a Bento of MODEL (a package folder, NAME, NAME:VERSION or NAME@alias) and print its tag.
 
     \b
     Example:

@@ -1,5 +1,7 @@
 """`nacre encode` and `nacre decode`: one file, without a server, byte for byte what the service gives."""
 
+# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -20,7 +22,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--bitrate-kbps", type=float, help="One of the model's bitrates.")
 @click.option("--num-quantizers", type=int, help="Quantizer stages, instead of a bitrate.")
 def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, num_quantizers: int | None) -> None:
-    r"""Encode the audio file IN to the container OUT.
+    """Encode the audio file IN to the container OUT.
 
     \b
     Example:
@@ -50,7 +52,7 @@ def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, n
 @click.argument("target", metavar="OUT", type=_PATH)
 @click.option("--model", required=True, help=MODEL_HELP)
 def decode(source: Path, target: Path, model: str) -> None:
-    r"""Decode the container IN to the audio file OUT, in the format of its suffix.
+    """Decode the container IN to the audio file OUT, in the format of its suffix.
 
     \b
     Example:

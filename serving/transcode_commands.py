@@ -1,5 +1,7 @@
 """`nacre transcode`: a folder of audio to containers, or back."""
 
+# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
+
 from __future__ import annotations
 
 import contextlib
@@ -30,7 +32,7 @@ def transcode(
     num_quantizers: int | None,
     decode: bool,
 ) -> None:
-    r"""Encode every audio file under SRC into the mirrored folder DST.
+    """Encode every audio file under SRC into the mirrored folder DST.
 
     \b
     Example:
