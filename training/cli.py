@@ -20,7 +20,6 @@ import torch.distributed as dist
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from torch.utils.data import DataLoader
 
 from codec.errors import NacreError, RunError
 from codec.files import write_text
@@ -52,15 +51,6 @@ Besides the options below: --run-dir DIR puts the run there instead of under NAC
 run from its last checkpoint with its own configuration."""
 
 
-class TrainingData(AudioDataModule):
-    """The datamodule, its validation clips in a loader: Lightning would take a bare list for several loaders."""
-
-    def val_dataloader(self) -> Any:
-        """Return this rank's clips, one a batch."""
-        clips: Any = super().val_dataloader()
-        return DataLoader(clips, batch_size=None) if isinstance(clips, list) else clips
-
-
 class TrainingCLI(LightningCLI):
     """Parse the configuration, create or open the run, and build the trainer for it."""
 
@@ -69,7 +59,7 @@ class TrainingCLI(LightningCLI):
         self.resume = resume
         super().__init__(
             CodecTrainer,
-            TrainingData,
+            AudioDataModule,
             save_config_callback=None,
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=0,

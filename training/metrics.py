@@ -68,8 +68,8 @@ def log_spectral_distance_db(reconstruction: Tensor, audio: Tensor) -> float:
 def stoi(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
     """Return the short-time objective intelligibility: higher is better, 0 to 1, good speech is above 0.9.
 
-    Source: Taal et al. 2011, by pystoi, mean over channels. Bad at: music, and timbre, which it ignores. NaN for a silent
-    original and for clips with under about 0.4 s of non-silence.
+    Source: Taal et al. 2011, by pystoi, mean over channels. Bad at: music, and timbre, which it ignores. NaN for a
+    silent original and for clips with under about 0.4 s of non-silence.
     """
     from pystoi import stoi as pystoi_stoi  # SciPy comes with it; slow to import
 

@@ -1,4 +1,4 @@
-"""Train a tiny codec on a fixed joint batch with N ranks, and save each rank's state: `script OUT RANKS PRECISION`.
+"""Train a tiny codec on a fixed joint batch with N ranks, and save each rank's state: `script OUT RANKS`.
 
 Run as a program (Lightning starts the further ranks by running it again); not a test module.
 """
@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import lightning as L
+import lightning as L  # noqa: N812  # the field's name for it
 import torch
 
 from codec.config import CodecConfig, NacreConfig, QuantizerConfig
@@ -41,12 +41,12 @@ class JointBatches(L.LightningDataModule):
     def train_dataloader(self):
         share = JOINT_BATCH // self.trainer.world_size
         first = self.trainer.global_rank * share
-        return [synthetic("batch", step, JOINT_BATCH)[first : first + share] for step in range(STEPS)]
+        batches = [synthetic("batch", step, JOINT_BATCH)[first : first + share] for step in range(STEPS)]
+        return torch.utils.data.DataLoader(batches, batch_size=None)
 
     def val_dataloader(self):
-        clips = [Clip(str(i), synthetic("val", i, 1)) for i in range(3)][
-            self.trainer.global_rank :: self.trainer.world_size
-        ]
+        every = [Clip(str(i), synthetic("val", i, 1)) for i in range(3)]
+        clips = every[self.trainer.global_rank :: self.trainer.world_size]
         return torch.utils.data.DataLoader(clips, batch_size=None)
 
     def calibration_audio(self, num_segments):
@@ -56,7 +56,7 @@ class JointBatches(L.LightningDataModule):
         pass
 
 
-def main(out, ranks, precision):
+def main(out, ranks):
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
@@ -81,7 +81,6 @@ def main(out, ranks, precision):
         accelerator="cpu",
         devices=ranks,
         strategy=SplitDDPStrategy() if ranks > 1 else "auto",
-        precision=precision,
         max_steps=STEPS,
         callbacks=[StepState(0), AveragedWeights(0.9)],
         logger=False,
@@ -101,4 +100,4 @@ def main(out, ranks, precision):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), int(sys.argv[2]))

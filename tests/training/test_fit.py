@@ -97,7 +97,7 @@ def test_global_step_counts_generator_steps_once(tmp_path, tiny_config):
     run = fit(["--config", str(tiny_config(model__discriminator__start_step=0))], run_dir=tmp_path / "run")
     checkpoint = load_checkpoint(run.last_checkpoint)
     assert checkpoint["global_step"] == 10
-    assert checkpoint["TrainingData"]["batches"] == 10
+    assert checkpoint["AudioDataModule"]["batches"] == 10
     generator, discriminator = checkpoint["optimizer_states"]
     assert {int(state["step"]) for state in generator["state"].values()} == {10}
     assert {int(state["step"]) for state in discriminator["state"].values()} == {10}
@@ -148,7 +148,7 @@ def test_unknown_key_in_yaml_is_refused(tmp_path, tiny_config):
 
 def test_data_of_another_rate_is_refused_before_a_run_exists(tmp_path, tiny_config):
     config = tiny_config(model__codec__sample_rate=24_000)
-    with pytest.raises(RunError, match="16000 Hz .* wants 24000 Hz"):
+    with pytest.raises(RunError, match=r"16000 Hz .* wants 24000 Hz"):
         fit(["--config", str(config)], run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

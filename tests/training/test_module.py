@@ -1,6 +1,6 @@
 import warnings
 
-import lightning as L
+import lightning as L  # noqa: N812  # the field's name for it
 import pytest
 import torch
 
@@ -17,7 +17,7 @@ class OneBatch(L.LightningDataModule):
         self.audio = audio
 
     def train_dataloader(self):
-        return [self.audio] * 200
+        return torch.utils.data.DataLoader([self.audio] * 200, batch_size=None)
 
     def calibration_audio(self, num_segments):
         return self.audio
@@ -54,6 +54,7 @@ def test_one_batch_overfit_lowers_the_loss(loss):
     losses = Losses()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
         trainer = L.Trainer(
             accelerator="cpu",

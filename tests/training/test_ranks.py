@@ -11,10 +11,10 @@ SCRIPT = Path(__file__).with_name("joint_batch_script.py")
 QUIET = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "GLOO_SOCKET_IFNAME": "lo"}
 
 
-def train(out, ranks, precision="32-true"):
+def train(out, ranks):
     """Run the script and return the state that each rank ended with."""
     out.mkdir()
-    command = [sys.executable, str(SCRIPT), str(out), str(ranks), precision]
+    command = [sys.executable, str(SCRIPT), str(out), str(ranks)]
     environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")}
     result = subprocess.run(command, env=environment | QUIET, capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stderr
@@ -22,29 +22,24 @@ def train(out, ranks, precision="32-true"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_two_ranks_end_equal(tmp_path, precision):
-    first, second = train(tmp_path / "two", 2, precision)
+def test_two_ranks_end_equal_and_train_as_one_on_the_joint_batch(tmp_path):
+    """Discriminator, quantizer dropout, codebooks and averaged weights included."""
+    first, second = train(tmp_path / "two", 2)
     for name, tensor in first["state"].items():
         assert torch.equal(tensor, second["state"][name]), name
     assert first["metrics"] == second["metrics"]
 
-
-@pytest.mark.slow
-def test_two_ranks_train_as_one_on_the_joint_batch(tmp_path):
-    """Discriminator, quantizer dropout, codebooks and averaged weights included."""
     (one,) = train(tmp_path / "one", 1)
-    two, _ = train(tmp_path / "two", 2)
     assert bool(one["state"]["codec.quantizer.initialized"])
     for name, tensor in one["state"].items():
-        torch.testing.assert_close(two["state"][name], tensor, atol=1e-5, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(first["state"][name], tensor, atol=1e-5, rtol=1e-5, msg=f"{name} differs")
     for name, value in one["metrics"].items():
-        assert two["metrics"][name] == pytest.approx(value, rel=1e-3), name
+        assert first["metrics"][name] == pytest.approx(value, rel=1e-3), name
 
 
 @pytest.mark.slow
 def test_two_processes_from_the_command_line_make_one_run(tmp_path, tiny_config):
-    config = tiny_config(trainer__devices=2, data__batch_size=2)
+    config = tiny_config(trainer__devices=2, trainer__precision="bf16-mixed", data__batch_size=2)
     run = tmp_path / "run"
     command = [Path(sys.executable).with_name("nacre"), "train", "fit", "--config", config, "--run-dir", run]
     result = subprocess.run(command, env=os.environ | QUIET, capture_output=True, text=True, timeout=200)
@@ -54,7 +49,4 @@ def test_two_processes_from_the_command_line_make_one_run(tmp_path, tiny_config)
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
     assert steps[-1] == 9
-    package = subprocess.run(
-        [command[0], "train", "export", run, "--out", tmp_path / "package"], capture_output=True, text=True, timeout=100
-    )
-    assert package.returncode == 0, package.stderr
+    assert (run / "checkpoints" / "last.ckpt").is_file()
