@@ -10,6 +10,7 @@ Axes: samples are float32 [C, T], PCM in [-1, 1]; C channels, T samples.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,7 +208,7 @@ def _needs_av(source: Source) -> bool:
 
 def _open_soundfile(source: Source) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(source)
+        return soundfile.SoundFile(os.fsencode(source) if isinstance(source, Path) else source)
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
         raise AudioError(f"{_name(source)} is not audio that can be decoded ({reason})") from None

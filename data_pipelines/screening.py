@@ -14,6 +14,7 @@ Axes: float32 [C, T]; int16 PCM [T, C], interleaved.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,7 +155,8 @@ def _decoding_reason(path: Path, info: AudioInfo, error: AudioError) -> str:
 
 def _holds_non_finite(path: Path) -> bool:
     try:
-        return any(not np.isfinite(block).all() for block in soundfile.blocks(path, 1 << 16, dtype="float32"))
+        blocks = soundfile.blocks(os.fsencode(path), 1 << 16, dtype="float32")
+        return any(not np.isfinite(block).all() for block in blocks)
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):
         return False
 

@@ -2,6 +2,7 @@ import gc
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 
@@ -120,6 +121,28 @@ def test_bad_files_are_counted_and_never_stop_the_build(tmp_path, write_noise):
     assert manifest(out)["good.wav"].reason is None
     assert manifest(out)["same.wav"].reason == "duplicate"
     assert all((entry.split is None) == (entry.reason is not None) for entry in manifest(out).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "options"),
+    [
+        ("a.flac", 44100, {}),
+        ("a.mp3", 44100, {}),
+        ("a.ogg", 22050, {}),
+        ("a.opus", 48000, {"format": "OGG", "subtype": "OPUS"}),
+        ("a.aiff", 8000, {}),
+        ("A.WAV", 96000, {"subtype": "PCM_24"}),
+        ("naïve ∆.wav", 16000, {}),
+        (os.fsdecode(b"latin-\xe9.wav"), 16000, {}),
+    ],
+)
+def test_every_format_and_name_goes_in(tmp_path, write_noise, name, rate, options):
+    write_noise(tmp_path / "audio" / "plain.wav", 1.5, rate, **options)
+    (tmp_path / "audio" / "plain.wav").rename(tmp_path / "audio" / name)
+    report = build_dataset([tmp_path / "audio"], tmp_path / "data")
+    assert sum(report.files.values()) == 1
+    assert sum(report.seconds.values()) == pytest.approx(1.5, abs=0.1)
+    assert manifest(tmp_path / "data")[name].sample_rate == rate
 
 
 def test_the_manifest_keeps_the_source_format(tmp_path, write_noise):
