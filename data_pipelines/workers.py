@@ -1,7 +1,8 @@
 """Worker processes that survive what they are fed: a file that crashes the decoder costs one item, not the run.
 
 Workers are spawned (forking a process that has threads, as torch's has, can hang), ignore Ctrl-C (the parent handles
-it) and end when their parent does, even if it is killed.
+it), have no stderr (the decoders' C libraries chat there, into the parent's progress bar; errors travel as results)
+and end when their parent does, even if it is killed.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Workers(Generic[Item, Result]):
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

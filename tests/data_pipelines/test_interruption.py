@@ -45,6 +45,7 @@ def whole_or_absent(out):
     return True
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_changes_of_a_name(tmp_path, make_corpus, contents):
     source, out = make_corpus(tmp_path / "audio"), tmp_path / "data"
     build_dataset([source], tmp_path / "clean", CONFIG)
