@@ -53,6 +53,9 @@ class TrainingProgress(Callback):
         """Show what validation measured."""
         if trainer.is_global_zero and not trainer.sanity_checking:
             values = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+            if "val/mel_distance" in values:
+                # Those of a bypassed quantizer are of the past.
+                values = {name: value for name, value in values.items() if "/bypass/" not in name}
             text = "  ".join(f"{name}={float(value):.3f}" for name, value in values.items())
             line = f"validation at step {trainer.global_step}: {text}"
             if self._bar is not None:
