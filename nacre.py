@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nacre", prog_name="nacre")
 def cli() -> None:
-    r"""Nacre: train, register, serve and retrain neural audio codecs.
+    """Nacre: train, register, serve and retrain neural audio codecs.
 
     \b
     Start here:
@@ -61,7 +61,7 @@ def cli() -> None:
       nacre encode speech.wav speech.nac --model NAME@production
 
     State lives under NACRE_HOME (default ~/.nacre).
-    """
+    """  # noqa: D301  # \b is click's mark for lines to keep
 
 
 def main() -> None:

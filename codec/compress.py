@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from codec.audio import Audio, fit_length, resample, resampled_length
+from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_length
 from codec.config import CodecConfig
-from codec.container import Container, Header, read_container, write_container
-from codec.errors import AudioError, BitstreamError, ModelMismatchError
+from codec.container import Header, read_container, read_header, write_container
+from codec.errors import AudioError, BitstreamError, LimitError, ModelMismatchError
 from codec.package import LoadedPackage, Package
 
 BLOCK_SECONDS = 1.0
@@ -57,20 +57,18 @@ def compress(
     return write_container(header, codes.cpu().numpy())
 
 
-def decompress(model: LoadedPackage, data: bytes) -> Audio:
+def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = None) -> Audio:
     """Return the audio of a container, at its source's sample rate, to the sample.
 
     Raises:
         BitstreamError: The container is damaged, or contradicts the model.
+        LimitError: It claims to be larger than `limits` allow; nothing was unpacked.
         ModelMismatchError: Another model made it.
     """
-    return decode_container(model, read_container(data))
-
-
-def decode_container(model: LoadedPackage, container: Container) -> Audio:
-    """As `decompress`, from a parsed container."""
-    header = container.header
+    header = read_header(data)
+    _check_limits(header, limits or AudioLimits())
     check_model(model.package, header)
+    container = read_container(data)
     device = next(model.codec.parameters()).device
     samples = model.codec.decode(torch.from_numpy(container.codes).to(device), num_samples=header.num_samples)
     decoded = Audio(samples=samples.flatten(0, 1).cpu().numpy(), sample_rate=header.sample_rate)
@@ -109,3 +107,16 @@ def _check_audio(audio: Audio, config: CodecConfig) -> None:
         raise AudioError(f"the audio has {audio.channels} channels; '{config.name}' codes {config.channels} at a time")
     if not np.isfinite(audio.samples).all():
         raise AudioError("the audio holds samples that are not finite (NaN or infinity)")
+
+
+def _check_limits(header: Header, limits: AudioLimits) -> None:
+    """Refuse what a container claims before its codes are unpacked; its rate decides how far resampling grows it."""
+    rate, channels = header.source_sample_rate, header.channels
+    if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
+        rule = f"{limits.min_sample_rate} to {limits.max_sample_rate} Hz"
+        raise LimitError(f"the container asks for a sample rate of {rate} Hz; allowed are {rule}")
+    if channels > limits.max_channels:
+        raise LimitError(f"the container has {channels} channels; allowed are 1 to {limits.max_channels}")
+    seconds = max(header.seconds, header.source_num_samples / rate)
+    if seconds > limits.max_seconds:
+        raise LimitError(f"the container is {seconds:.0f} s long; allowed are {limits.max_seconds:g} s")

@@ -10,11 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
+
 from codec.audio import Audio, probe_audio, read_audio
 from demo.commands import CONSOLE, DemoError, Steps, nacre, use_private_home
 from demo.report import Row, print_report, write_report
 from demo.service import post, running_service
-from training.metrics import mel_distance, si_sdr_db, stoi
+from training.metrics import measure
 
 ROOT = Path(__file__).parents[1]
 NAME = "demo"
@@ -79,7 +81,8 @@ def unseen_clip(data: Path, clips: Path) -> Path:
     held_out = [clips / entry["path"] for entry in entries if entry["split"] == "val" and entry["channels"] == 1]
     if not held_out:
         raise DemoError(f"no clip of {clips} fell into the validation split: give it more clips")
-    return max(held_out, key=lambda path: (probe_audio(path).num_samples, path.name))
+    longest: Path = max(held_out, key=lambda path: (probe_audio(path).num_samples, path.name))
+    return longest
 
 
 def round_trip(url: str, clip: Path, original: Audio, bitrate_kbps: float) -> Row:
@@ -90,12 +93,13 @@ def round_trip(url: str, clip: Path, original: Audio, bitrate_kbps: float) -> Ro
     if (audio.samples.shape, audio.sample_rate) != (original.samples.shape, original.sample_rate):
         raise DemoError(f"{clip.name} has shape {original.samples.shape}, but decoded {audio.samples.shape}")
     CONSOLE.print(f"  {bitrate_kbps:g} kbps: {len(encoded.body)} bytes, {audio.num_samples} samples, as the original")
+    scores = measure(torch.from_numpy(audio.samples), torch.from_numpy(original.samples), audio.sample_rate)
     return Row(
         bitrate_kbps=bitrate_kbps,
         measured_kbps=len(encoded.body) * 8 / original.seconds / 1000,
-        mel_distance=mel_distance(original, audio),
-        si_sdr_db=si_sdr_db(original, audio),
-        stoi=stoi(original, audio),
+        mel_distance=scores["mel_distance"],
+        si_sdr_db=scores["si_sdr_db"],
+        stoi=scores["stoi"],
         encode_realtime_factor=original.seconds / encoded.seconds,
         decode_realtime_factor=original.seconds / decoded.seconds,
         audio=audio,

@@ -90,12 +90,12 @@ class Engine:
         return await self._run(lambda: encode_source(model, io.BytesIO(data), limits, **choice))
 
     async def decode(self, data: bytes, parameters: DecodeParameters) -> bytes:
-        """Return an audio file's bytes for a container's. Raises what `conversion.decode_bytes` raises."""
+        """Return an audio file's bytes for a container's. Raises what `codec.compress.decompress` raises."""
         from codec.audio import audio_bytes
-        from serving.conversion import decode_bytes
+        from codec.compress import decompress
 
         model, limits = self._loaded(), self._limits.audio
-        return await self._run(lambda: audio_bytes(decode_bytes(model, data, limits), parameters.format))
+        return await self._run(lambda: audio_bytes(decompress(model, data, limits), parameters.format))
 
     def close(self) -> None:
         """Take no more work; what runs is finished, what waits is dropped."""

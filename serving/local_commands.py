@@ -66,11 +66,11 @@ def decode(source: Path, target: Path, model: str) -> None:
         raise AudioError(f"can't write '{target.name}': use one of .wav, .flac, .ogg, .opus or .mp3")
     _check_target(source, target)
     from codec.audio import write_audio
+    from codec.compress import decompress
     from codec.package import load_package
     from registry.resolve import resolve_package
-    from serving.conversion import decode_bytes
 
-    audio = decode_bytes(load_package(resolve_package(model)), source.read_bytes(), AudioLimits())
+    audio = decompress(load_package(resolve_package(model)), source.read_bytes(), AudioLimits())
     write_audio(target, audio)
     click.echo(f"{target}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {audio.channels} channel(s)")
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codec.audio import AUDIO_SUFFIXES, AudioLimits, audio_bytes
+from codec.compress import decompress
 from codec.errors import NacreError
 from codec.files import TEMPORARY_PREFIX, write_bytes
 from codec.package import LoadedPackage
-from serving.conversion import decode_bytes, encode_source
+from serving.conversion import encode_source
 from serving.manifest import Manifest, Record
 
 MANIFEST = "manifest.jsonl"
@@ -125,7 +126,7 @@ def _convert(model: LoadedPackage, task: Task, settings: Settings) -> tuple[byte
     """Return the output's bytes, the duration, and the source's checksum."""
     if settings.decode:
         container = task.source.read_bytes()
-        audio = decode_bytes(model, container, AudioLimits())
+        audio = decompress(model, container, AudioLimits())
         format = task.target.suffix[1:].lower()
         return audio_bytes(audio, format), audio.seconds, hashlib.sha256(container).hexdigest()
     digest = _sha256(task.source)

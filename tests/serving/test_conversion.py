@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.audio import AudioLimits
-from serving.conversion import decode_bytes, encode_source
+from codec.compress import decompress
+from serving.conversion import encode_source
 
 
 @settings(max_examples=60, deadline=None)
@@ -24,7 +25,7 @@ def test_decoded_length_is_the_source_length(model, num_samples, channels, sampl
     soundfile.write(buffer, samples, sample_rate, format="wav", subtype="FLOAT")
     buffer.seek(0)
     encoded = encode_source(model, buffer, AudioLimits(), num_quantizers=stages)
-    audio = decode_bytes(model, encoded.data, AudioLimits())
+    audio = decompress(model, encoded.data, AudioLimits())
     assert audio.samples.shape == (channels, num_samples)
     assert audio.sample_rate == sample_rate
     assert np.isfinite(audio.samples).all()
