@@ -85,6 +85,8 @@ class PackageStore:
             with bentoml.models.create(tag, metadata=metadata, _model_store=models) as model:
                 for file in _COPIED:
                     shutil.copyfile(package.directory / file, model.path_of(file))
+        # BentoML copies the permissions of its temporary folder: the owner's alone.
+        self.directory(tag).chmod(self.directory(tag).parent.stat().st_mode)
 
     @contextlib.contextmanager
     def _one_writer(self) -> Iterator[None]:

@@ -12,15 +12,21 @@ import pytest
 PROGRAM = Path(__file__).with_name("processes.py")
 
 
-def run_program(*arguments):
+@pytest.fixture
+def run_program(tmp_path):
+    """Run the program beside this file; what killed children leave in the temporary folder goes with the test's."""
+    return lambda *arguments: _run(arguments, tmp_path)
+
+
+def _run(arguments, temporary):
     command = [sys.executable, PROGRAM, *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "TMPDIR": str(temporary)}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert result.returncode == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_eight_processes_register_and_promote_without_losing_anything(make_package, models):
+def test_eight_processes_register_and_promote_without_losing_anything(run_program, make_package, models):
     packages = [make_package(f"own-{index}") for index in range(8)]
     (reports,) = run_program("race", *packages, "--shared", make_package("shared"))
 
@@ -36,7 +42,7 @@ def test_eight_processes_register_and_promote_without_losing_anything(make_packa
 
 
 @pytest.mark.slow
-def test_killed_anywhere_leaves_versions_whole_or_absent(make_package, tmp_path):
+def test_killed_anywhere_leaves_versions_whole_or_absent(run_program, make_package, tmp_path):
     seed = random.randrange(10**6)  # noqa: S311  # any spread will do
     print(f"seed {seed}")
     packages = [make_package(f"run-{index}") for index in range(12)]

@@ -38,6 +38,11 @@ def test_bentoml_finds_the_stored_package_under_its_own_tag(models, make_package
     assert found.info.metadata["fingerprint"] == version.fingerprint
 
 
+def test_whoever_may_enter_the_store_may_read_the_package(models, make_package):
+    directory = models.register(make_package(), "speech").directory
+    assert directory.stat().st_mode == directory.parent.stat().st_mode
+
+
 def test_versions_count_from_one_for_each_name(models, make_package):
     packages = [make_package(run) for run in "abc"]
     assert [models.register(package, "speech").version for package in packages] == [1, 2, 3]
