@@ -61,7 +61,7 @@ def cli() -> None:
       nacre encode speech.wav speech.nac --model NAME@production
 
     State lives under NACRE_HOME (default ~/.nacre).
-    """  # noqa: D301  # \b is click's mark for lines to keep
+    """
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_leng
 from codec.config import CodecConfig
 from codec.container import Header, read_container, read_header, write_container
 from codec.errors import AudioError, BitstreamError, LimitError, ModelMismatchError
-from codec.package import LoadedPackage, Package
+from codec.package import Package
+from codec.weights import LoadedPackage
 
 BLOCK_SECONDS = 1.0
 

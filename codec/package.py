@@ -6,7 +6,8 @@
     lineage.json        data index hash, git commit, training config, seed, steps
     SHA256SUMS          the checksum of each file above, as `sha256sum` writes it
 
-The fingerprint is the SHA-256 of codec.json and model.safetensors: what decides the codes, and nothing else.
+This module knows files; codec/weights.py puts tensors into them. The fingerprint is the SHA-256 of codec.json and
+model.safetensors: what decides the codes, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,19 +15,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from codec.config import CodecConfig
 from codec.container import FINGERPRINT_BYTES
 from codec.errors import PackageError
 from codec.files import TEMPORARY_PREFIX, sync_directory
-from codec.model import Codec
 
 CONFIG = "codec.json"
 WEIGHTS = "model.safetensors"
@@ -34,8 +31,6 @@ METRICS = "metrics.json"
 LINEAGE = "lineage.json"
 SUMS = "SHA256SUMS"
 CONTENT = (CONFIG, LINEAGE, METRICS, WEIGHTS)
-# Moving averages that only training needs; they restart from the codebooks.
-_TRAINING_ONLY = ("quantizer.cluster_sizes", "quantizer.cluster_sums", "quantizer.step")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +54,15 @@ class Package:
         return _sha256(self.directory / SUMS)
 
 
-@dataclass(frozen=True)
-class LoadedPackage:
-    """A package with its codec built, in evaluation mode."""
-
-    package: Package
-    codec: Codec
-
-
-def write_package(directory: Path, codec: Codec, *, metrics: dict[str, Any], lineage: dict[str, Any]) -> Package:
-    """Write a package atomically: `directory` appears whole or not at all.
+def create_package(
+    directory: Path,
+    config: CodecConfig,
+    write_weights: Callable[[Path], None],
+    *,
+    metrics: dict[str, Any],
+    lineage: dict[str, Any],
+) -> Package:
+    """Write a package atomically: `directory` appears whole or not at all. `write_weights` writes the file it is given.
 
     Raises:
         PackageError: `directory` exists already.
@@ -80,8 +74,8 @@ def write_package(directory: Path, codec: Codec, *, metrics: dict[str, Any], lin
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        save_file(_weights(codec), staging / WEIGHTS)
-        (staging / CONFIG).write_text(codec.config.to_json())
+        write_weights(staging / WEIGHTS)
+        (staging / CONFIG).write_text(config.to_json())
         (staging / METRICS).write_text(_json(metrics))
         (staging / LINEAGE).write_text(_json(lineage))
         (staging / SUMS).write_text("".join(f"{_sha256(staging / name)}  {name}\n" for name in CONTENT))
@@ -111,25 +105,6 @@ def open_package(directory: Path) -> Package:
     )
 
 
-def load_package(directory: Path, device: str | torch.device = "cpu") -> LoadedPackage:
-    """Verify a package and build its codec on `device`, in evaluation mode.
-
-    Raises:
-        PackageError: As `open_package`, or the weights don't fit the configuration.
-    """
-    package = open_package(directory)
-    codec = Codec(package.config)
-    try:
-        weights = load_file(directory / WEIGHTS)
-        result = codec.load_state_dict(weights, strict=False)
-    except (SafetensorError, RuntimeError) as error:
-        raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: {error}") from None
-    if result.unexpected_keys or set(result.missing_keys) != set(_TRAINING_ONLY):
-        raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: other tensors than the codec has")
-    codec.quantizer.reset_statistics()
-    return LoadedPackage(package, codec.eval().to(device))
-
-
 def _verify(directory: Path) -> None:
     if not directory.is_dir():
         raise PackageError(f"there is no package folder '{directory}'")
@@ -146,10 +121,6 @@ def _verify(directory: Path) -> None:
             raise PackageError(f"'{path}' is missing from the package")
         if _sha256(path) != digest:
             raise PackageError(f"'{path}' is not what {SUMS} says: it was altered or damaged")
-
-
-def _weights(codec: Codec) -> dict[str, torch.Tensor]:
-    return {k: v.detach().cpu().contiguous() for k, v in codec.state_dict().items() if k not in _TRAINING_ONLY}
 
 
 def _sha256(path: Path) -> str:

@@ -48,11 +48,13 @@ def build_dataset(
     out: Path,
     config: BuildConfig | None = None,
     *,
+    held_out: frozenset[str] = frozenset(),
     jobs: int = 1,
     show_progress: bool = False,
 ) -> BuildReport:
     """Build the data set of all audio below `sources` in `out`, or complete it after an interruption.
 
+    Files whose SHA-256 is in `held_out` are left out: clips that no model may be trained on.
     A script that asks for more than one job needs the `if __name__ == "__main__":` guard, as for any process pool.
 
     Raises:
@@ -64,7 +66,7 @@ def build_dataset(
     _check_out(out, config)
     with open_work(out, config) as work:
         verdicts, resumed_files = _screen(files, work, config, jobs, show_progress)
-        entries, accepted = _accept(files, verdicts, config)
+        entries, accepted = _accept(files, verdicts, config, held_out)
         rejected = Counter(entry.reason for entry in entries if entry.reason is not None)
         plans = {split: plan_shards(accepted[split], split, config) for split in SPLITS}
         if not any(plans.values()):
@@ -132,7 +134,10 @@ def _crashed(file: SourceFile) -> Verdict:
 
 
 def _accept(
-    files: Sequence[SourceFile], verdicts: Mapping[SourceFile, Verdict], config: BuildConfig
+    files: Sequence[SourceFile],
+    verdicts: Mapping[SourceFile, Verdict],
+    config: BuildConfig,
+    held_out: frozenset[str],
 ) -> tuple[list[ManifestEntry], dict[Split, list[AcceptedFile]]]:
     """Write the manifest's entries and sort the accepted files by split; of equal files the first by name is kept."""
     entries = []
@@ -143,7 +148,9 @@ def _accept(
         split, reason = None, verdict.reason
         if reason is None:
             assert verdict.sha256 is not None
-            if verdict.sha256 in seen:
+            if verdict.sha256 in held_out:
+                reason = "held_out"
+            elif verdict.sha256 in seen:
                 reason = "duplicate"
             else:
                 seen.add(verdict.sha256)

@@ -76,7 +76,7 @@ def build(
     test_percent: float,
     jobs: int,
 ) -> None:
-    r"""Turn any tree of audio files into checked, split, reproducible shards.
+    """Turn any tree of audio files into checked, split, reproducible shards.
 
     SRC are folders (or files) with wav, flac, mp3, ogg, opus, aiff (m4a with the extra `m4a`). Files that can't be
     used are counted by reason and never stop the build. Killed and run again, it completes. Run again with more
@@ -96,7 +96,7 @@ def build(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--verify", is_flag=True, help="Also read every shard and check its sha256.")
 def inspect(directory: str, as_json: bool, verify: bool) -> None:
-    r"""Show hours, source rates, rejects by reason and durations of a data set; fail if a shard is missing or cut.
+    """Show hours, source rates, rejects by reason and durations of a data set; fail if a shard is missing or cut.
 
     DIR is a folder made by `nacre data build`, or a URL such as s3://bucket/data.
 

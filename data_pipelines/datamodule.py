@@ -120,14 +120,14 @@ class AudioDataModule(L.LightningDataModule):
         return self._index.channels
 
     def setup(self, stage: str) -> None:
-        """Check that there is something to train on and to validate with.
+        """Check that there is something to train on, and to validate with unless the trainer doesn't validate.
 
         Raises:
             DataError: There is no data set, or its split train or val is empty.
         """
         if stage == "fit":
             self._need("train")
-        if stage in ("fit", "validate"):
+        if stage in ("fit", "validate") and (self.trainer is None or self.trainer.limit_val_batches):
             self._need("val")
 
     def train_dataloader(self) -> TrainBatches:

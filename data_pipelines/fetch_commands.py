@@ -51,7 +51,7 @@ def fetch_command(
     Example:
       nacre audio fetch pool --kind speech
       nacre data build pool --out DATA
-    """  # noqa: D301  # \b is click's mark against re-wrapping, which a raw string would spell out
+    """
     packages = select(kinds=kinds, names=names, extended=extended)
     if not packages:
         raise click.UsageError("no package is of that name and that kind")

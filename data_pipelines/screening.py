@@ -37,6 +37,7 @@ REASONS = {
     "silence": "nothing in it is louder than -60 dB",
     "clipping": "more than 0.5 % of it is clipped",
     "duplicate": "the same bytes are in another file",
+    "held_out": "it is one of the clips that models are judged by",
 }
 LIMITS = AudioLimits(max_seconds=2 * 3600.0)
 MIN_SECONDS = 0.25

@@ -2,7 +2,6 @@
 
 Results go to stdout: tables on a terminal, tab-separated lines elsewhere, JSON on request.
 """
-# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
 
 from __future__ import annotations
 

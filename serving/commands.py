@@ -1,7 +1,5 @@
 """`nacre serve` and `nacre bento`: the HTTP service, running or packaged."""
 
-# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
-
 from __future__ import annotations
 
 from pathlib import Path

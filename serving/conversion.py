@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from codec.audio import AudioLimits, Source, read_audio
 from codec.compress import compress
-from codec.package import LoadedPackage
+from codec.weights import LoadedPackage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from serving.limits import ServiceLimits
 from serving.schemas import DecodeParameters, EncodeParameters, ModelFacts
 
 if TYPE_CHECKING:
-    from codec.package import LoadedPackage
+    from codec.weights import LoadedPackage
     from serving.conversion import Encoded
 
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ class Engine:
             UnknownModelError: There is no such model.
             PackageError: Its package is incomplete or altered.
         """
-        from codec.package import load_package
+        from codec.weights import load_package
         from registry.resolve import resolve_package
 
         directory = resolve_package(reference)

@@ -1,7 +1,5 @@
 """`nacre encode` and `nacre decode`: one file, without a server, byte for byte what the service gives."""
 
-# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -36,7 +34,7 @@ def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, n
         raise AudioError(f"'{target.name}' is an audio file's name: give the container another, such as .nac")
     _check_target(source, target)
     from codec.files import write_bytes
-    from codec.package import load_package
+    from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.conversion import encode_source
 
@@ -67,7 +65,7 @@ def decode(source: Path, target: Path, model: str) -> None:
     _check_target(source, target)
     from codec.audio import write_audio
     from codec.compress import decompress
-    from codec.package import load_package
+    from codec.weights import load_package
     from registry.resolve import resolve_package
 
     audio = decompress(load_package(resolve_package(model)), source.read_bytes(), AudioLimits())

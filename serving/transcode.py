@@ -21,7 +21,7 @@ from codec.audio import AUDIO_SUFFIXES, AudioLimits, audio_bytes
 from codec.compress import decompress
 from codec.errors import NacreError
 from codec.files import TEMPORARY_PREFIX, write_bytes
-from codec.package import LoadedPackage
+from codec.weights import LoadedPackage
 from serving.conversion import encode_source
 from serving.manifest import Manifest, Record
 

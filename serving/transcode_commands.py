@@ -1,7 +1,5 @@
 """`nacre transcode`: a folder of audio to containers, or back."""
 
-# ruff: noqa: D301  # click wants the character \b itself before lines that it should not wrap
-
 from __future__ import annotations
 
 import contextlib
@@ -44,7 +42,7 @@ def transcode(
     """
     if decode and (bitrate_kbps is not None or num_quantizers is not None):
         raise click.UsageError("--decode takes no bitrate: containers know their own")
-    from codec.package import load_package
+    from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.transcode import MANIFEST, Settings, transcode_tree
 

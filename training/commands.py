@@ -10,7 +10,7 @@ import click
 
 @click.group()
 def train() -> None:
-    r"""Train a codec and export it as a package.
+    """Train a codec and export it as a package.
 
     \b
     Example:
@@ -24,7 +24,7 @@ def train() -> None:
 @click.option("--resume", type=click.Path(path_type=Path), help="Run to continue from its last checkpoint.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def fit(run_dir: Path | None, resume: Path | None, arguments: tuple[str, ...]) -> None:
-    r"""Train by a YAML configuration; every key is also an option.
+    """Train by a YAML configuration; every key is also an option.
 
     \b
     Example:
@@ -51,7 +51,7 @@ def fit(run_dir: Path | None, resume: Path | None, arguments: tuple[str, ...]) -
     help="Best by val/mel_distance, or the last one.",
 )
 def export(run: Path, out: Path, checkpoint: Literal["best", "last"]) -> None:
-    r"""Export a run's averaged weights as a package.
+    """Export a run's averaged weights as a package.
 
     \b
     Example:

@@ -15,7 +15,7 @@ import torch
 
 from codec.audio import Audio, read_audio
 from codec.compress import compress, decompress
-from codec.package import LoadedPackage, load_package
+from codec.weights import LoadedPackage, load_package
 from training.metrics import measure
 
 

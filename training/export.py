@@ -9,7 +9,8 @@ from typing import Any, Literal
 from codec.config import CodecConfig
 from codec.errors import RunError
 from codec.model import Codec
-from codec.package import Package, write_package
+from codec.package import Package
+from codec.weights import write_package
 from training.checkpoint_io import load_checkpoint
 from training.run import Run, open_run
 

@@ -26,6 +26,7 @@ from codec.files import write_text
 from codec.home import nacre_home
 from codec.package import Package, open_package
 from data_pipelines.build import build_dataset
+from data_pipelines.index import INDEX_NAME
 from data_pipelines.settings import BuildConfig
 from data_pipelines.sources import scan_sources
 from registry.reference import ModelReference
@@ -133,8 +134,10 @@ def _carry_out(decision: Decision, registry: Registry) -> None:
 
 
 def _build_shards(request: RetrainRequest, config: CodecConfig, clips: Sequence[Path], out: Path) -> None:
-    """Build the inbox's shards, without whatever is one of the validation clips."""
-    settings = BuildConfig(sample_rate=config.sample_rate, channels=config.channels)
+    """Build the inbox's shards, all for training, without whatever is one of the validation clips."""
+    if (out / INDEX_NAME).exists():
+        return
+    settings = BuildConfig(sample_rate=config.sample_rate, channels=config.channels, val_percent=0, test_percent=0)
     held_out = frozenset(_sha256(clip) for clip in clips)
     build_dataset([request.inbox], out, settings, held_out=held_out, show_progress=True)
 
@@ -152,7 +155,8 @@ def _train(request: RetrainRequest, production: ModelVersion, folder: Path) -> P
     if "--run-dir" in start:
         _remove_unstarted(run)
         words += ["--config", str(request.config), "--data.directory", str(folder / "data")]
-        words += ["--model.init_from", str(production.directory), *request.overrides]
+        words += ["--model.init_from", str(production.directory), "--trainer.limit_val_batches", "0"]
+        words += request.overrides
     result = subprocess.run([sys.executable, "-m", "nacre", *words], stdout=sys.stderr, check=False)
     if result.returncode:
         raise RunError(f"training ended with exit status {result.returncode}; run the command again to go on")

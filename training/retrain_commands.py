@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def retrain() -> None:
-    r"""Retrain from production on new audio, and promote the result or say why not.
+    """Retrain from production on new audio, and promote the result or say why not.
 
     \b
     Example:
@@ -24,7 +24,7 @@ def retrain() -> None:
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="Training YAML of that architecture.")
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
 def once(inbox: Path, model: str, validation: Path, config: Path, overrides: tuple[str, ...]) -> None:
-    r"""Shard the inbox, fine-tune from production, compare, register, and promote or reject.
+    """Shard the inbox, fine-tune from production, compare, register, and promote or reject.
 
     Further options go to `nacre train fit`. Run again after an interruption, it goes on where it stopped.
 

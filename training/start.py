@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codec.errors import RunError
 from codec.model import Codec
-from codec.package import load_package
+from codec.weights import load_package
 from training.strategy import broadcast_buffers
 
 

@@ -5,7 +5,7 @@ import torch
 
 from codec.config import CodecConfig, NacreConfig, QuantizerConfig
 from codec.model import Codec
-from codec.package import load_package, write_package
+from codec.weights import load_package, write_package
 
 
 def tiny_config(**changes):

@@ -7,7 +7,7 @@ from codec.audio import Audio
 from codec.compress import compress, decompress
 from codec.container import read_header
 from codec.errors import AudioError, BitrateError, BitstreamError, ModelMismatchError
-from codec.package import load_package, write_package
+from codec.weights import load_package, write_package
 
 
 def noise(channels=1, num_samples=4000, sample_rate=8000):

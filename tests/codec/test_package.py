@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from codec.errors import PackageError
-from codec.package import CONTENT, load_package, open_package, write_package
+from codec.package import CONTENT, open_package
+from codec.weights import load_package, write_package
 
 
 @pytest.fixture

@@ -123,6 +123,16 @@ def test_bad_files_are_counted_and_never_stop_the_build(tmp_path, write_noise):
     assert all((entry.split is None) == (entry.reason is not None) for entry in manifest(out).values())
 
 
+def test_held_out_files_are_left_out_and_counted(tmp_path, write_noise):
+    for seed in range(4):
+        write_noise(tmp_path / "audio" / f"{seed}.wav", seed=seed)
+    held_out = hashlib.sha256((tmp_path / "audio" / "2.wav").read_bytes()).hexdigest()
+    report = build_dataset([tmp_path / "audio"], tmp_path / "data", held_out=frozenset({held_out}))
+    assert report.rejected == {"held_out": 1}
+    assert sum(report.files.values()) == 3
+    assert held_out[:16] not in (tmp_path / "data" / "train-000000.tar").read_bytes().decode("latin1")
+
+
 @pytest.mark.parametrize(
     ("name", "rate", "options"),
     [

@@ -12,7 +12,7 @@ import torch
 import nacre
 from codec.config import CodecConfig, NacreConfig, QuantizerConfig
 from codec.model import Codec
-from codec.package import write_package
+from codec.weights import write_package
 from registry.registry import Registry
 
 

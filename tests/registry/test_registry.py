@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from codec.errors import PackageError, RegistryError, UnknownModelError
-from codec.package import load_package, open_package
+from codec.package import open_package
+from codec.weights import load_package
 from registry.registry import Registry
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from codec.errors import PackageError, UnknownModelError
-from codec.package import load_package
+from codec.weights import load_package
 from registry.resolve import resolve_package
 
 

@@ -13,7 +13,7 @@ import torch
 
 from codec.config import CodecConfig, NacreConfig, QuantizerConfig
 from codec.model import Codec
-from codec.package import load_package, write_package
+from codec.weights import load_package, write_package
 from serving.app import create_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits

@@ -60,6 +60,12 @@ def synthesize(seed, seconds=2.0):
     return (0.15 * voice * envelope + 0.003 * rng.standard_normal(len(time))).astype(np.float32)
 
 
+@pytest.fixture
+def make_voice():
+    """Return the function that synthesises [T] samples of voice-like audio."""
+    return synthesize
+
+
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory):
     """A small data set, built once by the data room."""

@@ -5,7 +5,7 @@ import torch
 from click.testing import CliRunner
 
 from codec.errors import RunError
-from codec.package import load_package
+from codec.weights import load_package
 from data_pipelines.datamodule import AudioDataModule
 from nacre import cli
 from training.checkpoint_io import load_checkpoint

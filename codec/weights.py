@@ -1,0 +1,61 @@
+"""Weights: a codec's tensors into a package, and back out of it, through safetensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from codec.errors import PackageError
+from codec.model import Codec
+from codec.package import WEIGHTS, Package, create_package, open_package
+
+# Moving averages that only training needs; they restart from the codebooks.
+_TRAINING_ONLY = ("quantizer.cluster_sizes", "quantizer.cluster_sums", "quantizer.step")
+
+
+@dataclass(frozen=True)
+class LoadedPackage:
+    """A package with its codec built, in evaluation mode."""
+
+    package: Package
+    codec: Codec
+
+
+def write_package(directory: Path, codec: Codec, *, metrics: dict[str, Any], lineage: dict[str, Any]) -> Package:
+    """Write a package atomically: `directory` appears whole or not at all.
+
+    Raises:
+        PackageError: `directory` exists already.
+    """
+    weights = _weights(codec)
+    return create_package(
+        directory, codec.config, lambda path: save_file(weights, path), metrics=metrics, lineage=lineage
+    )
+
+
+def load_package(directory: Path, device: str | torch.device = "cpu") -> LoadedPackage:
+    """Verify a package and build its codec on `device`, in evaluation mode.
+
+    Raises:
+        PackageError: As `open_package`, or the weights don't fit the configuration.
+    """
+    package = open_package(directory)
+    codec = Codec(package.config)
+    try:
+        weights = load_file(directory / WEIGHTS)
+        result = codec.load_state_dict(weights, strict=False)
+    except (SafetensorError, RuntimeError) as error:
+        raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: {error}") from None
+    if result.unexpected_keys or set(result.missing_keys) != set(_TRAINING_ONLY):
+        raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: other tensors than the codec has")
+    codec.quantizer.reset_statistics()
+    return LoadedPackage(package, codec.eval().to(device))
+
+
+def _weights(codec: Codec) -> dict[str, torch.Tensor]:
+    return {k: v.detach().cpu().contiguous() for k, v in codec.state_dict().items() if k not in _TRAINING_ONLY}

@@ -1,0 +1,119 @@
+"""`nacre retrain once`, through the real registry and real training processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import soundfile
+import torch
+import yaml
+
+from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.errors import RunError, UnknownModelError
+from codec.home import nacre_home
+from codec.model import Codec
+from codec.weights import write_package
+from registry.registry import Registry
+from training.retrain import RetrainRequest, retrain_once
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def world(tmp_path, tiny_config, make_voice, monkeypatch):
+    """An inbox, validation clips, a training configuration, and an ill-trained model in production."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for folder, seeds in (("inbox", range(6)), ("clips", range(20, 22))):
+        (tmp_path / folder).mkdir()
+        for seed in seeds:
+            soundfile.write(tmp_path / folder / f"{seed}.wav", make_voice(seed), 16_000)
+    config = tiny_config(model__optimizer__learning_rate=2e-3)
+    settings = yaml.safe_load(config.read_text())["model"]["codec"]
+    network, quantizer = NacreConfig(**settings.pop("network")), QuantizerConfig(**settings.pop("quantizer"))
+    torch.manual_seed(0)
+    codec = Codec(CodecConfig(**settings, network=network, quantizer=quantizer))
+    noise = 0.1 * torch.randn(4, 1, 3200)
+    codec.initialize_network(noise)
+    codec.initialize_codebooks(noise)
+    write_package(tmp_path / "first", codec, metrics={}, lineage={})
+    registry = Registry.open()
+    registry.register(tmp_path / "first", "voice")
+    registry.promote("voice:1", "production")
+    return RetrainRequest(
+        model="voice", inbox=tmp_path / "inbox", validation=tmp_path / "clips", config=config, overrides=STEPS
+    )
+
+
+STEPS = ("--trainer.max_steps", "40", "--model.quantizer.start_step", "0")
+
+
+def test_better_is_promoted_once(world):
+    decision = retrain_once(world)
+    assert decision.promoted, decision.reasons
+    assert (decision.candidate, decision.production) == (2, 1)
+    version = Registry.open().resolve("voice@production")
+    assert version.version == 2
+    assert version.aliases == ("candidate", "production")
+    scores = json.loads((decision.folder / "scores.json").read_text())
+    assert scores["candidate"][0]["mel_distance"] < scores["production"][0]["mel_distance"]
+    assert retrain_once(world) == decision
+    assert len(Registry.open().list()) == 2
+
+
+def test_validation_clips_in_the_inbox_are_never_trained_on(world):
+    clip = next(world.validation.iterdir())
+    (world.inbox / "smuggled.wav").write_bytes(clip.read_bytes())
+    decision = retrain_once(world)
+    manifest = (decision.folder / "data" / "manifest.jsonl").read_text().splitlines()
+    reasons = {entry["path"]: entry["reason"] for entry in map(json.loads, manifest)}
+    assert reasons["smuggled.wav"] == "held_out"
+
+
+def test_worse_is_registered_and_rejected_with_the_reason(world):
+    from dataclasses import replace
+
+    good = retrain_once(world)
+    assert good.promoted
+    ruin = ("--model.optimizer.learning_rate", "0.5", "--model.optimizer.gradient_clip", "1000")
+    decision = retrain_once(replace(world, overrides=(*STEPS, *ruin)))
+    assert not decision.promoted
+    assert any("rises" in reason or "falls" in reason for reason in decision.reasons)
+    registry = Registry.open()
+    assert registry.resolve("voice@production").version == good.candidate
+    assert registry.resolve("voice@candidate").version == decision.candidate
+
+
+def test_killed_while_training_it_goes_on_where_it_stopped(world):
+    words = ["retrain", "once", "--inbox", world.inbox, "--model", "voice", "--validation", world.validation]
+    steps = ("--trainer.max_steps", "60", "--model.quantizer.start_step", "0")
+    command = [sys.executable, "-m", "nacre", *map(str, words), "--config", str(world.config), *steps]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(nacre_home().glob("retrain/*/run/checkpoints/last.ckpt")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    (run,) = nacre_home().glob("retrain/*/run")
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "voice:2" in result.stdout
+    steps_seen = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert max(steps_seen) >= 59
+    assert len(Registry.open().list()) == 2
+
+
+def test_what_is_missing_is_one_clear_error(world, tmp_path):
+    from dataclasses import replace
+
+    with pytest.raises(UnknownModelError, match="no model 'nobody'"):
+        retrain_once(replace(world, model="nobody"))
+    with pytest.raises(RunError, match="no training configuration"):
+        retrain_once(replace(world, config=tmp_path / "none.yaml"))
+    broken = replace(world, overrides=("--model.nonsense", "1"))
+    with pytest.raises(RunError, match="exit status 2"):
+        retrain_once(broken)
