@@ -24,7 +24,7 @@ COLUMNS = (
     "decode",
 )
 CAVEAT = (
-    "This model trained for about two minutes on about a minute of speech: it shows that every part works, "
+    "This model trained for about a minute, on less than two minutes of audio: it shows that every part works, "
     "not how a codec of this design sounds."
 )
 

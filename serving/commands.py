@@ -12,7 +12,7 @@ MODEL_HELP = "Package folder, NAME, NAME:VERSION or NAME@alias."
 @click.command()
 @click.option("--model", required=True, help=MODEL_HELP)
 @click.option("--host", default="127.0.0.1", show_default=True, help="IP address to listen on; 0.0.0.0 is every one.")
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="TCP port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes, each with the model.")
 def serve(model: str, host: str, port: int, workers: int) -> None:
     """Serve a model over HTTP until SIGTERM or Ctrl-C.

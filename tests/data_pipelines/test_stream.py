@@ -22,7 +22,7 @@ def make(directory, rank=0, world_size=1, **settings):
     """Return a DataModule as the rank of a trainer would hold it."""
     defaults = {"segment_samples": SEGMENT, "batch_size": 4, "num_workers": 0}
     datamodule = AudioDataModule(directory=str(directory), **defaults | settings)
-    datamodule.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
+    datamodule.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, limit_val_batches=1.0)
     return datamodule
 
 

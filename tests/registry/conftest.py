@@ -3,7 +3,6 @@
 import contextlib
 import io
 import sys
-import warnings
 from dataclasses import dataclass
 
 import pytest
@@ -29,14 +28,6 @@ def _tiny_codec():
     codec.initialize_network(noise)
     codec.initialize_codebooks(noise)
     return codec
-
-
-@pytest.fixture(scope="session", autouse=True)
-def bentoml_imported():
-    """Import it once, out of reach of `error`: it uses a pattern class that pathspec has deprecated."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import bentoml.models  # noqa: F401  # for its effect: later imports find it
 
 
 @pytest.fixture(scope="session")
