@@ -17,8 +17,7 @@ COPY registry registry
 COPY serving serving
 
 FROM base AS serving
-# The rooms that pyproject.toml lists but this image leaves out.
-RUN mkdir data_pipelines training && sh docker/install.sh python --editable '.[serving]'
+RUN sh docker/install.sh python --editable '.[serving]'
 VOLUME /state
 EXPOSE 3000
 ENTRYPOINT ["nacre"]
