@@ -11,7 +11,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
+from codec.checks import check
 from codec.errors import BitrateError, PackageError
+from codec.nacre.config import NacreConfig
+
+# The network's configuration of each family; codec/families.py builds the networks.
+NETWORK_CONFIGS: dict[str, type[NacreConfig]] = {"nacre": NacreConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,43 +36,15 @@ class QuantizerConfig:
         Raises:
             ValueError: A value is out of range.
         """
-        _check(1 <= self.num_quantizers <= 255, "num_quantizers", self.num_quantizers, "from 1 to 255")
-        _check(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "from 2 to 65536")
-        _check(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "between 0 and 1")
-        _check(0 <= self.dead_share < 1, "dead_share", self.dead_share, "from 0 to below 1")
+        check(1 <= self.num_quantizers <= 255, "num_quantizers", self.num_quantizers, "from 1 to 255")
+        check(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "from 2 to 65536")
+        check(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "between 0 and 1")
+        check(0 <= self.dead_share < 1, "dead_share", self.dead_share, "from 0 to below 1")
 
     @property
     def bits_per_code(self) -> int:
         """Bits that one index takes when packed."""
         return (self.codebook_size - 1).bit_length()
-
-
-@dataclass(frozen=True, kw_only=True)
-class NacreConfig:
-    """The frame-rate spectral network of the `nacre` family (codec/nacre/)."""
-
-    width: int = 256
-    expansion: int = 4
-    kernel_size: int = 7
-    encoder_blocks: int = 4
-    # Decoder blocks before and after its upsampling in time.
-    decoder_blocks: int = 3
-    decoder_blocks_upsampled: int = 3
-    upsampling: int = 2
-    # Samples that one encoder frame sees, and the length of one inverse transform of the decoder.
-    frame_length: int = 640
-    fft_length: int = 640
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: A value is out of range.
-        """
-        for name in ("width", "expansion", "upsampling", "frame_length"):
-            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _check(self.kernel_size % 2 == 1, "kernel_size", self.kernel_size, "odd")
-        _check(self.fft_length % 2 == 0, "fft_length", self.fft_length, "even")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,21 +70,23 @@ class CodecConfig:
         Raises:
             ValueError: A value is out of range.
         """
-        _check(0 < len(self.name.encode()) <= 64, "name", self.name, "1 to 64 bytes long")
-        _check(self.family == "nacre", "family", self.family, "'nacre'")
-        _check(1_000 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "from 1000 to 384000 Hz")
-        _check(self.channels in (1, 2), "channels", self.channels, "1 or 2")
-        _check(1 <= self.hop_length <= 65535, "hop_length", self.hop_length, "from 1 to 65535")
+        check(0 < len(self.name.encode()) <= 64, "name", self.name, "1 to 64 bytes long")
+        check(self.family in NETWORK_CONFIGS, "family", self.family, f"one of {', '.join(NETWORK_CONFIGS)}")
+        wanted = NETWORK_CONFIGS[self.family]
+        check(isinstance(self.network, wanted), "network", type(self.network).__name__, f"a {wanted.__name__}")
+        check(1_000 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "from 1000 to 384000 Hz")
+        check(self.channels in (1, 2), "channels", self.channels, "1 or 2")
+        check(1 <= self.hop_length <= 65535, "hop_length", self.hop_length, "from 1 to 65535")
         hops = self.hop_length % self.network.upsampling == 0
-        _check(hops, "hop_length", self.hop_length, f"divisible by upsampling={self.network.upsampling}")
-        _check(
+        check(hops, "hop_length", self.hop_length, f"divisible by upsampling={self.network.upsampling}")
+        check(
             self.network.frame_length >= self.hop_length,
             "frame_length",
             self.network.frame_length,
             ">= hop_length",
         )
         overlap = self.network.fft_length >= self.hop_length // self.network.upsampling
-        _check(overlap, "fft_length", self.network.fft_length, "at least hop_length / upsampling")
+        check(overlap, "fft_length", self.network.fft_length, "at least hop_length / upsampling")
 
     @property
     def frame_rate(self) -> float:
@@ -175,6 +154,8 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
         raise ValueError(f"{where} has unknown keys: {', '.join(unknown)}")
     if missing := sorted(set(hints) - set(data)):
         raise ValueError(f"{where} lacks the keys: {', '.join(missing)}")
+    if cls is CodecConfig:
+        hints["network"] = NETWORK_CONFIGS.get(data["family"], NacreConfig)
     return cls(**{name: _value(hint, data[name], f"{where}: {name}") for name, hint in hints.items()})
 
 
@@ -185,8 +166,3 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise TypeError(f"{where} is {value!r}, not {getattr(hint, '__name__', 'text')}")
     return float(value) if hint is float else value
-
-
-def _check(holds: bool, name: str, value: object, rule: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is {value!r} but must be {rule}")

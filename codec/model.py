@@ -8,13 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.nacre.decoder import Decoder
-from codec.nacre.encoder import Encoder
-from codec.nacre.linear_skip import fit_linear_codec
+from codec.families import FAMILIES
 from codec.quantizer import ResidualVectorQuantizer
 
 
@@ -33,9 +30,10 @@ class Codec(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        family = FAMILIES[config.family]
+        self.encoder = family.encoder(config)
         self.quantizer = ResidualVectorQuantizer(config.quantizer, config.latent_dim)
-        self.decoder = Decoder(config)
+        self.decoder = family.decoder(config)
 
     @torch.inference_mode()
     def encode(self, audio: Tensor, *, num_quantizers: int | None = None, bitrate_kbps: float | None = None) -> Tensor:
@@ -45,7 +43,7 @@ class Codec(nn.Module):
             BitrateError: Both were given, or the codec has no such number or bitrate.
         """
         stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-        return self.quantizer.encode(self.encoder(self._pad(audio)), stages)
+        return self.quantizer.encode(self.encoder(audio), stages)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:
@@ -54,7 +52,7 @@ class Codec(nn.Module):
 
     def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
         """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer."""
-        latents = self.encoder(self._pad(audio))
+        latents = self.encoder(audio)
         if num_quantizers is None:
             codes, loss = None, latents.new_zeros(())
         else:
@@ -65,16 +63,10 @@ class Codec(nn.Module):
 
     @torch.no_grad()
     def initialize_network(self, audio: Tensor) -> None:
-        """Fit what starts from data rather than chance, the linear skip, to real audio [B, C, T]."""
-        linear = fit_linear_codec(self._pad(audio), self.config.hop_length, self.config.latent_dim)
-        self.encoder.start_from(linear.analysis)
-        self.decoder.start_from(linear.synthesis)
+        """Fit what starts from data rather than chance to real audio [B, C, T]."""
+        FAMILIES[self.config.family].start(self.encoder, self.decoder, audio)
 
     @torch.no_grad()
     def initialize_codebooks(self, audio: Tensor, seed: int = 0) -> None:
         """Set the codebooks by k-means on the latents of real audio [B, C, T]."""
-        self.quantizer.initialize(self.encoder(self._pad(audio)), seed)
-
-    def _pad(self, audio: Tensor) -> Tensor:
-        """Zero-pad [B, C, T] at the end to a whole number of hops."""
-        return F.pad(audio, (0, -audio.shape[-1] % self.config.hop_length))
+        self.quantizer.initialize(self.encoder(audio), seed)

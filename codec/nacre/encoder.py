@@ -6,6 +6,7 @@ Axes: audio [B, C, T]; hidden [B, L, W]; latents [B, D, L].
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
@@ -35,11 +36,16 @@ class Encoder(nn.Module):
         self.skip = LinearAnalysis(config.channels, config.hop_length, config.latent_dim)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Map audio [B, C, L * hop] to latents [B, D, L] in fp32."""
+        """Map audio [B, C, T] to latents [B, D, L] in fp32."""
+        audio = self.pad(audio)
         frames = split_frames(audio, self.frame_length, self.hop_length).flatten(2)
         hidden = self.blocks(self.norm_in(self.embed(frames)))
         latents = self.project(self.norm_out(hidden)).float() + self.skip(audio)
         return latents.transpose(1, 2)
+
+    def pad(self, audio: Tensor) -> Tensor:
+        """Zero-pad audio [B, C, T] at the end to a whole number of hops."""
+        return F.pad(audio, (0, -audio.shape[-1] % self.hop_length))
 
     @torch.no_grad()
     def start_from(self, analysis: Tensor) -> None:

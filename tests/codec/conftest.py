@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.config import CodecConfig, QuantizerConfig
 from codec.model import Codec
+from codec.nacre.config import NacreConfig
 from codec.weights import load_package, write_package
 
 

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.config import CodecConfig, QuantizerConfig
 from codec.errors import BitrateError, PackageError
+from codec.nacre.config import NacreConfig
 
 CONFIG = CodecConfig(name="nacre-16k-speech")
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import nacre
-from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.config import CodecConfig, QuantizerConfig
 from codec.model import Codec
+from codec.nacre.config import NacreConfig
 from codec.weights import write_package
 from registry.registry import Registry
 

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 import torch
 
-from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.config import CodecConfig, QuantizerConfig
 from codec.model import Codec
+from codec.nacre.config import NacreConfig
 from codec.weights import load_package, write_package
 from serving.app import create_app
 from serving.engine import Engine

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import lightning as L  # noqa: N812  # the field's name for it
 import torch
 
-from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.config import CodecConfig, QuantizerConfig
+from codec.nacre.config import NacreConfig
 from training.callbacks import AveragedWeights, StepState
 from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
 from training.keyed_random import keyed_generator

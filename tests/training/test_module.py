@@ -4,7 +4,8 @@ import lightning as L  # noqa: N812  # the field's name for it
 import pytest
 import torch
 
-from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.config import CodecConfig, QuantizerConfig
+from codec.nacre.config import NacreConfig
 from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
 from training.module import CodecTrainer
 

@@ -12,10 +12,11 @@ import soundfile
 import torch
 import yaml
 
-from codec.config import CodecConfig, NacreConfig, QuantizerConfig
+from codec.config import CodecConfig, QuantizerConfig
 from codec.errors import RunError, UnknownModelError
 from codec.home import nacre_home
 from codec.model import Codec
+from codec.nacre.config import NacreConfig
 from codec.weights import write_package
 from registry.registry import Registry
 from training.retrain import RetrainRequest, retrain_once

@@ -1,0 +1,38 @@
+"""The families: how each builds its encoder and decoder from a configuration, and what it starts training from.
+
+What every family's modules keep to, whatever T is:
+
+    encoder(audio [B, C, T])     -> latents [B, D, L], L = ceil(T / hop_length); it pads the end by its own rule
+    decoder(quantized [B, D, L]) -> reconstruction [B, C, L * hop_length]
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from codec.config import CodecConfig
+from codec.nacre.decoder import Decoder
+from codec.nacre.encoder import Encoder
+from codec.nacre.linear_skip import fit_linear_codec
+
+
+@dataclass(frozen=True)
+class Family:
+    """`encoder` and `decoder` build the modules; `start` sets what begins from real audio [B, C, T], if anything."""
+
+    encoder: Callable[[CodecConfig], nn.Module]
+    decoder: Callable[[CodecConfig], nn.Module]
+    start: Callable[[nn.Module, nn.Module, Tensor], None]
+
+
+def start_nacre(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
+    """Fit the linear skip to audio [B, C, T], and let the network start from it."""
+    assert isinstance(encoder, Encoder)
+    assert isinstance(decoder, Decoder)
+    linear = fit_linear_codec(encoder.pad(audio), encoder.hop_length, encoder.skip.out_features)
+    encoder.start_from(linear.analysis)
+    decoder.start_from(linear.synthesis)
+
+
+FAMILIES = {"nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre)}
