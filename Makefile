@@ -65,7 +65,7 @@ serve: $(READY) ## Serve a registered model: make serve MODEL=nacre-16k-speech@p
 
 .PHONY: benchmark
 benchmark: $(READY) ## Measure the speed of the codec on this machine
-	$(BIN)/python benchmarks/codec.py $(ARGS)
+	$(BIN)/python -m benchmarks.codec $(ARGS)
 
 .PHONY: clean
 clean: ## Remove the environments and caches (never NACRE_HOME)

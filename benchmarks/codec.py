@@ -1,89 +1,63 @@
-"""Speed of the default codec beside Opus: audio seconds per second, one thread, random weights, medians of one run.
+"""Speed of the default codec beside EnCodec, Mimi and DAC, and of its quantizer beside vector-quantize-pytorch.
 
-    python benchmarks/codec.py [--json]
+    python -m benchmarks.codec [--json] [--batch N] [--peers nacre encodec24k ...]
 
-Speed depends on shapes, not on weights. Opus runs as `opusenc` and `opusdec`, start-up included, on the same clip;
-it is left out where they are not installed.
+One thread, clips of 10 s, all in turn, medians of 5; seconds of audio per second, and ratios of the same run.
 """
 
 import argparse
 import json
-import shutil
-import statistics
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import torch
+from rich.console import Console
+from rich.table import Table
 
-from codec.audio import Audio, write_audio
-from codec.config import CodecConfig
-from codec.model import Codec
+from benchmarks.peers import PEERS
+from benchmarks.quantizers import rvq_speedup
+from benchmarks.timing import median_seconds
 
 SECONDS = 10
-RUNS = 5
-RATE = 16_000
 
 
-def median_seconds(action: Callable[[], object]) -> float:
-    action()
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def measure_nacre(batch: int) -> dict[str, float]:
-    codec = Codec(CodecConfig(name="benchmark")).eval()
-    audio = 0.1 * torch.randn(batch, 1, SECONDS * RATE)
-    codec.initialize_network(audio)
-    codec.initialize_codebooks(audio)
-    codes = codec.encode(audio)
+def measure(names: list[str], batch: int) -> dict[str, dict[str, float]]:
+    """Return seconds of audio per second for each peer, encode and decode."""
+    with torch.inference_mode():
+        peers = {name: PEERS[name](batch, SECONDS) for name in names}
+        encode = median_seconds({name: peer.encode for name, peer in peers.items()})
+        decode = median_seconds({name: peer.decode for name, peer in peers.items()})
     return {
-        "encode": batch * SECONDS / median_seconds(lambda: codec.encode(audio)),
-        "decode": batch * SECONDS / median_seconds(lambda: codec.decode(codes)),
+        name: {"encode": batch * SECONDS / encode[name], "decode": batch * SECONDS / decode[name]} for name in names
     }
 
 
-def measure_opus() -> dict[str, float] | None:
-    if not (shutil.which("opusenc") and shutil.which("opusdec")):
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        source, coded, decoded = (str(Path(folder) / name) for name in ("a.wav", "a.opus", "b.wav"))
-        noise = np.random.default_rng(0).normal(0, 0.1, (1, SECONDS * RATE)).astype(np.float32)
-        write_audio(Path(source), Audio(samples=noise, sample_rate=RATE))
-
-        def run(*words: str) -> None:
-            subprocess.run(words, check=True, capture_output=True)
-
-        return {
-            "encode": SECONDS / median_seconds(lambda: run("opusenc", "--quiet", "--bitrate", "6", source, coded)),
-            "decode": SECONDS / median_seconds(lambda: run("opusdec", "--quiet", coded, decoded)),
-        }
+def speedups(rates: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return how many times faster ours is than each peer."""
+    return {
+        f"speedup_vs_{name}": {step: rates["nacre"][step] / rate for step, rate in steps.items()}
+        for name, steps in rates.items()
+        if name != "nacre"
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--batch", type=int, default=1, help="clips in a batch")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS), help="which to run")
     arguments = parser.parse_args()
+    torch.manual_seed(0)
     torch.set_num_threads(1)
-    results = {"nacre": measure_nacre(1), "nacre_batch_8": measure_nacre(8), "opus_6": measure_opus()}
-    for name, result in results.items():
-        line = (
-            "opus-tools is not installed" if result is None else "  ".join(f"{k} {v:7.1f} x" for k, v in result.items())
-        )
-        print(f"{name:14} {line}")
-    nacre, opus = results["nacre"], results["opus_6"]
-    ratios = {step: nacre[step] / opus[step] for step in nacre} if nacre and opus else None
+    rates = measure(sorted({"nacre", *arguments.peers}, key=list(PEERS).index), arguments.batch)
+    ratios = speedups(rates) | {"rvq_speedup_vs_library": rvq_speedup()}
+    table = Table("codec", "encode x real time", "decode x real time", title=f"batch {arguments.batch}, 1 thread")
+    for name, steps in rates.items():
+        table.add_row(name, f"{steps['encode']:.1f}", f"{steps['decode']:.1f}")
+    console = Console()
+    console.print(table)
+    for name, steps in ratios.items():
+        console.print(f"{name}: " + ", ".join(f"{step} {ratio:.1f}" for step, ratio in steps.items()))
     if arguments.json:
-        print(json.dumps({"realtime_factor": results, "speedup_vs_opus_6": ratios}))
-    elif ratios:
-        print("nacre / opus:  " + "  ".join(f"{step} {ratio:.2f}" for step, ratio in ratios.items()))
+        print(json.dumps(ratios | {"realtime_factor": rates, "batch": arguments.batch}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Speed, memory and quality beside named peers, as ratios from one run."""
