@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from codec.config import QuantizerConfig
+from codec.kmeans import nearest
 from codec.quantizer import ResidualVectorQuantizer
 
 CONFIG = QuantizerConfig(num_quantizers=3, codebook_size=16, ema_decay=0.9, dead_share=0.05)
@@ -121,3 +122,12 @@ def test_it_initialises_from_fewer_vectors_than_entries():
     quantizer = ResidualVectorQuantizer(CONFIG, 8)
     quantizer.initialize(latents(0, batch=1, frames=3))
     assert torch.isfinite(quantizer.codebooks).all()
+
+
+@pytest.mark.parametrize("size", [7, 16, 48, 1024])
+def test_nearest_is_the_first_of_the_nearest(size):
+    generator = torch.Generator().manual_seed(size)
+    centroids = torch.randint(-2, 3, (size, 3), generator=generator).float()  # many are equal
+    vectors = torch.randint(-3, 4, (200, 3), generator=generator).float()
+    expected = torch.cdist(vectors.double(), centroids.double()).square().round().argmin(1)
+    assert torch.equal(nearest(vectors, centroids), expected)
