@@ -17,6 +17,7 @@ COMMANDS = {
         "Retrain from production on new audio; promote or reject.",
     ),
     "registry": ("registry.commands:registry", "Register, promote, resolve and verify packages."),
+    "import": ("serving.import_commands:import_group", "Turn published models into packages."),
     "serve": ("serving.commands:serve", "Start the HTTP service that encodes and decodes."),
     "bento": ("serving.commands:bento", "Package a registered model as a Bento."),
     "encode": ("serving.local_commands:encode", "Encode an audio file to a container, without a server."),

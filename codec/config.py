@@ -12,22 +12,30 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
 from codec.checks import check
+from codec.dac.config import DacConfig
 from codec.errors import BitrateError, PackageError
 from codec.nacre.config import NacreConfig
 
 # The network's configuration of each family; codec/families.py builds the networks.
-NETWORK_CONFIGS: dict[str, type[NacreConfig]] = {"nacre": NacreConfig}
+NETWORK_CONFIGS: dict[str, type[NacreConfig | DacConfig]] = {"nacre": NacreConfig, "dac": DacConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizerConfig:
-    """Residual vector quantizer with codebooks learned by exponential moving average (SoundStream, section III.C)."""
+    """Residual vector quantizer.
 
+    Its codebooks are learned by exponential moving average in the latents' own space (`ema`, codec/quantizer.py), or by
+    gradient in a few projected dimensions (`factorized`, codec/factorized.py).
+    """
+
+    kind: Literal["ema", "factorized"] = "ema"
     num_quantizers: int = 12
     codebook_size: int = 1024
+    # Dimensions of the factorised codes; 0 for EMA codebooks, which have the latents' own.
+    codebook_dim: int = 0
     # EMA decay of cluster sizes and sums, per training step.
     ema_decay: float = 0.99
-    # A code used less than this share of the mean is dead and is replaced by a vector of the batch.
+    # A code used less than this share of the mean is dead; an EMA codebook replaces it by a vector of the batch.
     dead_share: float = 0.03
 
     def __post_init__(self) -> None:
@@ -38,6 +46,11 @@ class QuantizerConfig:
         """
         check(1 <= self.num_quantizers <= 255, "num_quantizers", self.num_quantizers, "from 1 to 255")
         check(2 <= self.codebook_size <= 65536, "codebook_size", self.codebook_size, "from 2 to 65536")
+        check(self.kind in ("ema", "factorized"), "kind", self.kind, "ema or factorized")
+        if self.kind == "ema":
+            check(self.codebook_dim == 0, "codebook_dim", self.codebook_dim, "0 with EMA codebooks")
+        else:
+            check(self.codebook_dim >= 1, "codebook_dim", self.codebook_dim, "at least 1 with factorized codebooks")
         check(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "between 0 and 1")
         check(0 <= self.dead_share < 1, "dead_share", self.dead_share, "from 0 to below 1")
 
@@ -56,13 +69,13 @@ class CodecConfig:
     """
 
     name: str
-    family: Literal["nacre"] = "nacre"
+    family: Literal["nacre", "dac"] = "nacre"
     sample_rate: int = 16_000
     channels: int = 1
     hop_length: int = 320
     latent_dim: int = 96
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
-    network: NacreConfig = field(default_factory=NacreConfig)
+    network: NacreConfig | DacConfig = field(default_factory=NacreConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -77,16 +90,7 @@ class CodecConfig:
         check(1_000 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "from 1000 to 384000 Hz")
         check(self.channels in (1, 2), "channels", self.channels, "1 or 2")
         check(1 <= self.hop_length <= 65535, "hop_length", self.hop_length, "from 1 to 65535")
-        hops = self.hop_length % self.network.upsampling == 0
-        check(hops, "hop_length", self.hop_length, f"divisible by upsampling={self.network.upsampling}")
-        check(
-            self.network.frame_length >= self.hop_length,
-            "frame_length",
-            self.network.frame_length,
-            ">= hop_length",
-        )
-        overlap = self.network.fft_length >= self.hop_length // self.network.upsampling
-        check(overlap, "fft_length", self.network.fft_length, "at least hop_length / upsampling")
+        self.network.check_hop(self.hop_length)
 
     @property
     def frame_rate(self) -> float:
@@ -140,9 +144,23 @@ class CodecConfig:
             PackageError: Not JSON, or a key is unknown, missing, of the wrong type or out of range.
         """
         try:
-            return _build(cls, json.loads(text), "codec.json")
+            data = json.loads(text)
+        except ValueError as error:
+            raise PackageError(f"not a codec configuration: {error}") from None
+        return cls.from_mapping(data)
+
+    @classmethod
+    def from_mapping(cls, data: object, where: str = "codec.json") -> CodecConfig:
+        """Build a configuration from parsed JSON or YAML that holds all of it; `where` names it in errors.
+
+        Raises:
+            PackageError: A key is unknown, missing, of the wrong type or out of range.
+        """
+        try:
+            config: CodecConfig = _build(cls, data, where)
         except (ValueError, TypeError) as error:
             raise PackageError(f"not a codec configuration: {error}") from None
+        return config
 
 
 def _build(cls: type[Any], data: Any, where: str) -> Any:
@@ -162,6 +180,10 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
 def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]  # is_dataclass narrows to instances too
+    if hint == tuple[int, ...]:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{where} is {value!r}, not a list")
+        return tuple(_value(int, item, where) for item in value)
     wanted = {int: (int,), float: (int, float)}.get(hint, (str,))
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise TypeError(f"{where} is {value!r}, not {getattr(hint, '__name__', 'text')}")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.dac.decoder import DacDecoder
+from codec.dac.encoder import DacEncoder
 from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
 from codec.nacre.linear_skip import fit_linear_codec
@@ -35,4 +37,11 @@ def start_nacre(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
     decoder.start_from(linear.synthesis)
 
 
-FAMILIES = {"nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre)}
+def start_from_chance(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
+    """Leave the network as it was built."""
+
+
+FAMILIES = {
+    "nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre),
+    "dac": Family(encoder=DacEncoder, decoder=DacDecoder, start=start_from_chance),
+}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.factorized import FactorizedResidualVectorQuantizer
 from codec.families import FAMILIES
 from codec.quantizer import ResidualVectorQuantizer
 
@@ -22,6 +23,14 @@ class CodecOutput:
     reconstruction: Tensor
     codes: Tensor | None
     commitment_loss: Tensor
+    codebook_loss: Tensor
+
+
+def build_quantizer(config: CodecConfig) -> ResidualVectorQuantizer | FactorizedResidualVectorQuantizer:
+    """Build the quantizer of the configured kind; both have the same methods."""
+    if config.quantizer.kind == "factorized":
+        return FactorizedResidualVectorQuantizer(config.quantizer, config.latent_dim)
+    return ResidualVectorQuantizer(config.quantizer, config.latent_dim)
 
 
 class Codec(nn.Module):
@@ -32,7 +41,7 @@ class Codec(nn.Module):
         self.config = config
         family = FAMILIES[config.family]
         self.encoder = family.encoder(config)
-        self.quantizer = ResidualVectorQuantizer(config.quantizer, config.latent_dim)
+        self.quantizer = build_quantizer(config)
         self.decoder = family.decoder(config)
 
     @torch.inference_mode()
@@ -54,12 +63,15 @@ class Codec(nn.Module):
         """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer."""
         latents = self.encoder(audio)
         if num_quantizers is None:
-            codes, loss = None, latents.new_zeros(())
+            codes, commitment, codebook = None, latents.new_zeros(()), latents.new_zeros(())
         else:
             result = self.quantizer(latents, num_quantizers)
-            latents, codes, loss = result.quantized, result.codes, result.commitment_loss
+            latents, codes = result.quantized, result.codes
+            commitment, codebook = result.commitment_loss, result.codebook_loss
         reconstruction = self.decoder(latents)[..., : audio.shape[-1]]
-        return CodecOutput(reconstruction=reconstruction, codes=codes, commitment_loss=loss)
+        return CodecOutput(
+            reconstruction=reconstruction, codes=codes, commitment_loss=commitment, codebook_loss=codebook
+        )
 
     @torch.no_grad()
     def initialize_network(self, audio: Tensor) -> None:

@@ -34,13 +34,15 @@ MIN_CLUSTER_SIZE = 1e-3
 class QuantizerOutput:
     """What one training pass through the quantizer gives.
 
-    `quantized` [B, D, L] carries the straight-through gradient; `codes` [B, K, L]; `commitment_loss` is a scalar, the
-    mean over active stages of the squared distance between a residual and its code.
+    `quantized` [B, D, L] carries the straight-through gradient; `codes` [B, K, L]. The losses are scalars, means over
+    active stages of the squared distance between a residual and its code: `commitment_loss` pulls the residual,
+    `codebook_loss` the code. It is zero where codebooks learn by moving averages.
     """
 
     quantized: Tensor
     codes: Tensor
     commitment_loss: Tensor
+    codebook_loss: Tensor
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,23 @@ class CodebookHealth:
     dead_share: Tensor
 
 
+def codebook_health(cluster_sizes: Tensor, dead_share: float) -> CodebookHealth:
+    """Return the health that averages of use [K, V] show."""
+    share = cluster_sizes / cluster_sizes.sum(1, keepdim=True)
+    dead = dead_entries(cluster_sizes, dead_share).float().mean(1)
+    return CodebookHealth(perplexity=torch.special.entr(share).sum(1).exp(), dead_share=dead)
+
+
+def dead_entries(cluster_sizes: Tensor, dead_share: float) -> Tensor:
+    """Return which entries [K, V] are used less than `dead_share` of their stage's mean."""
+    return cluster_sizes < dead_share * cluster_sizes.mean(1, keepdim=True)
+
+
 class ResidualVectorQuantizer(nn.Module):
     """K codebooks in a row, each coding what the ones before it left over."""
+
+    # Buffers that only training needs; they restart with `reset_statistics`.
+    training_only = ("cluster_sizes", "cluster_sums", "step")
 
     codebooks: Tensor
     cluster_sizes: Tensor
@@ -150,6 +167,7 @@ class ResidualVectorQuantizer(nn.Module):
             quantized=straight_through.view(batch, frames, dimension).transpose(1, 2),
             codes=torch.stack(codes, dim=1),
             commitment_loss=torch.stack(losses).sum() / stages,
+            codebook_loss=latents.new_zeros(()),
         )
 
     @torch.no_grad()
@@ -160,14 +178,10 @@ class ResidualVectorQuantizer(nn.Module):
         self.cluster_sizes.lerp_(joint[..., 0], 1 - self.config.ema_decay)
         self.cluster_sums.lerp_(joint[..., 1:], 1 - self.config.ema_decay)
         self.codebooks.copy_(self.cluster_sums / self.cluster_sizes.clamp_min(MIN_CLUSTER_SIZE)[..., None])
-        dead = self._dead()
+        dead = dead_entries(self.cluster_sizes, self.config.dead_share)
         if bool(dead.any()):
             self._revive(dead, latents, before)
         self.step += 1
-
-    def _dead(self) -> Tensor:
-        """Return which entries [K, V] are under the threshold."""
-        return self.cluster_sizes < self.config.dead_share * self.cluster_sizes.mean(1, keepdim=True)
 
     def _revive(self, dead: Tensor, latents: Tensor, codebooks: Tensor) -> None:
         """Move each dead entry onto a residual of its stage, drawn from the joint batch.
@@ -189,9 +203,7 @@ class ResidualVectorQuantizer(nn.Module):
     @torch.no_grad()
     def health(self) -> CodebookHealth:
         """Return each stage's perplexity and share of dead entries."""
-        share = self.cluster_sizes / self.cluster_sizes.sum(1, keepdim=True)
-        entropy = torch.special.entr(share).sum(1)
-        return CodebookHealth(perplexity=entropy.exp(), dead_share=self._dead().float().mean(1))
+        return codebook_health(self.cluster_sizes, self.config.dead_share)
 
 
 def _rows(latents: Tensor) -> Tensor:

@@ -14,9 +14,6 @@ from codec.errors import PackageError
 from codec.model import Codec
 from codec.package import WEIGHTS, Package, create_package, open_package
 
-# Moving averages that only training needs; they restart from the codebooks.
-_TRAINING_ONLY = ("quantizer.cluster_sizes", "quantizer.cluster_sums", "quantizer.step")
-
 
 @dataclass(frozen=True)
 class LoadedPackage:
@@ -51,11 +48,16 @@ def load_package(directory: Path, device: str | torch.device = "cpu") -> LoadedP
         result = codec.load_state_dict(weights, strict=False)
     except (SafetensorError, RuntimeError) as error:
         raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: {error}") from None
-    if result.unexpected_keys or set(result.missing_keys) != set(_TRAINING_ONLY):
+    if result.unexpected_keys or set(result.missing_keys) != _training_only(codec):
         raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: other tensors than the codec has")
     codec.quantizer.reset_statistics()
     return LoadedPackage(package, codec.eval().to(device))
 
 
 def _weights(codec: Codec) -> dict[str, torch.Tensor]:
-    return {k: v.detach().cpu().contiguous() for k, v in codec.state_dict().items() if k not in _TRAINING_ONLY}
+    left_out = _training_only(codec)
+    return {k: v.detach().cpu().contiguous() for k, v in codec.state_dict().items() if k not in left_out}
+
+
+def _training_only(codec: Codec) -> set[str]:
+    return {f"quantizer.{name}" for name in codec.quantizer.training_only}

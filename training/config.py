@@ -18,6 +18,7 @@ class LossConfig:
         complex: Weight of the relative distance between complex STFTs, which sees phase.
         waveform: Weight of the relative distance between waveforms.
         commitment: Weight of the quantizer's commitment loss (mean over active stages).
+        codebook: Weight of the codebook loss (mean over active stages); zero for EMA codebooks.
         adversarial: Weight of the adversarial loss.
         feature_matching: Weight of the feature matching loss.
         mel_windows: Window lengths of the mel distance, in samples.
@@ -30,6 +31,7 @@ class LossConfig:
     complex: float = 0.5
     waveform: float = 0.1
     commitment: float = 0.25
+    codebook: float = 1.0
     adversarial: float = 0.07
     feature_matching: float = 0.13
     mel_windows: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)

@@ -53,6 +53,9 @@ class CodecTrainer(L.LightningModule):
         augmentation: Random changes of the training audio.
         seed: Key of every random choice.
         init_from: Package whose weights to start from, with the same codec configuration; null starts afresh.
+
+    Raises:
+        RunError: A factorized quantizer, which learns with the network, should start later than it.
     """
 
     # One DDP wrapper each (training/strategy.py).
@@ -71,12 +74,15 @@ class CodecTrainer(L.LightningModule):
         init_from: str | None = None,
     ) -> None:
         super().__init__()
+        quantizer = quantizer or QuantizerTraining()
+        if codec.quantizer.kind == "factorized" and quantizer.start_step > 0:
+            raise RunError("model.quantizer.start_step must be 0 with factorized codes: they learn with the network")
         self.automatic_optimization = False
         self.codec_config = codec
         self.loss_config = loss or LossConfig()
         self.discriminator_config = discriminator or DiscriminatorConfig()
         self.optimizer_config = optimizer or OptimizerConfig()
-        self.quantizer_training = quantizer or QuantizerTraining()
+        self.quantizer_training = quantizer
         self.augmentation = augmentation or AugmentationConfig()
         self.seed = seed
         self.init_from = init_from

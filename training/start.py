@@ -12,7 +12,7 @@ from torch import Tensor
 from codec.errors import RunError
 from codec.model import Codec
 from codec.weights import load_package
-from training.strategy import broadcast_buffers
+from training.strategy import broadcast_state
 
 
 class CalibrationSource(Protocol):
@@ -45,4 +45,4 @@ def start_codebooks(codec: Codec, data: CalibrationSource, num_segments: int, se
     """Set the codebooks by k-means on training audio; rank 0's count, should machines round differently."""
     device = next(codec.parameters()).device
     codec.initialize_codebooks(data.calibration_audio(num_segments).to(device), seed)
-    broadcast_buffers(codec.quantizer)
+    broadcast_state(codec.quantizer)

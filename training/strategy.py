@@ -53,12 +53,13 @@ def wrapped(module: LightningModule, name: str) -> nn.Module:
     return network
 
 
-def broadcast_buffers(module: nn.Module) -> None:
-    """Copy rank 0's buffers to every rank."""
+@torch.no_grad()
+def broadcast_state(module: nn.Module) -> None:
+    """Copy rank 0's parameters and buffers to every rank."""
     if world_size() == 1:
         return
-    for buffer in module.buffers():
+    for tensor in (*module.parameters(), *module.buffers()):
         # Not every backend sends booleans.
-        carried = buffer.to(torch.uint8) if buffer.dtype == torch.bool else buffer
+        carried = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor.detach()
         dist.broadcast(carried, 0)
-        buffer.copy_(carried)
+        tensor.copy_(carried)

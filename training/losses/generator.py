@@ -26,6 +26,7 @@ class GeneratorLosses(nn.Module):
             "complex": distances.complex,
             "waveform": waveform_distance(output.reconstruction, audio),
             "commitment": output.commitment_loss,
+            "codebook": output.codebook_loss,
         }
 
     def weighted_sum(self, losses: dict[str, Tensor]) -> Tensor:
