@@ -9,14 +9,15 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from codec.checks import check
 from codec.errors import BitrateError, PackageError
 from codec.nacre.config import NacreConfig
+from codec.seanet.config import SeanetConfig
 
 # The network's configuration of each family; codec/families.py builds the networks.
-NETWORK_CONFIGS: dict[str, type[NacreConfig]] = {"nacre": NacreConfig}
+NETWORK_CONFIGS: dict[str, type[NacreConfig | SeanetConfig]] = {"nacre": NacreConfig, "seanet": SeanetConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,13 @@ class CodecConfig:
     """
 
     name: str
-    family: Literal["nacre"] = "nacre"
+    family: Literal["nacre", "seanet"] = "nacre"
     sample_rate: int = 16_000
     channels: int = 1
     hop_length: int = 320
     latent_dim: int = 96
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
-    network: NacreConfig = field(default_factory=NacreConfig)
+    network: NacreConfig | SeanetConfig = field(default_factory=NacreConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -77,21 +78,18 @@ class CodecConfig:
         check(1_000 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "from 1000 to 384000 Hz")
         check(self.channels in (1, 2), "channels", self.channels, "1 or 2")
         check(1 <= self.hop_length <= 65535, "hop_length", self.hop_length, "from 1 to 65535")
-        hops = self.hop_length % self.network.upsampling == 0
-        check(hops, "hop_length", self.hop_length, f"divisible by upsampling={self.network.upsampling}")
-        check(
-            self.network.frame_length >= self.hop_length,
-            "frame_length",
-            self.network.frame_length,
-            ">= hop_length",
-        )
-        overlap = self.network.fft_length >= self.hop_length // self.network.upsampling
-        check(overlap, "fft_length", self.network.fft_length, "at least hop_length / upsampling")
+        self.network.check_hop(self.hop_length)
 
     @property
     def frame_rate(self) -> float:
         """Frames per second; for display only, lengths are integer arithmetic on `hop_length`."""
         return self.sample_rate / self.hop_length
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Algorithmic latency: what a frame waits for before it can be coded; None if the family doesn't stream."""
+        samples = self.network.latency_samples(self.hop_length)
+        return None if samples is None else 1000 * samples / self.sample_rate
 
     def num_frames(self, num_samples: int) -> int:
         """Return L for T samples: `ceil(num_samples / hop_length)`."""
@@ -140,7 +138,20 @@ class CodecConfig:
             PackageError: Not JSON, or a key is unknown, missing, of the wrong type or out of range.
         """
         try:
-            return _build(cls, json.loads(text), "codec.json")
+            data = json.loads(text)
+        except ValueError as error:
+            raise PackageError(f"not a codec configuration: {error}") from None
+        return cls.from_mapping(data)
+
+    @classmethod
+    def from_mapping(cls, data: Any, where: str = "codec.json") -> CodecConfig:
+        """Build from what JSON or YAML was parsed to; `where` names it in messages.
+
+        Raises:
+            PackageError: A key is unknown, missing, of the wrong type or out of range.
+        """
+        try:
+            return _build(cls, data, where)
         except (ValueError, TypeError) as error:
             raise PackageError(f"not a codec configuration: {error}") from None
 
@@ -162,7 +173,11 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
 def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]  # is_dataclass narrows to instances too
-    wanted = {int: (int,), float: (int, float)}.get(hint, (str,))
-    if isinstance(value, bool) or not isinstance(value, wanted):
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"{where} is {value!r}, not a list")
+        return tuple(_value(get_args(hint)[0], item, where) for item in value)
+    wanted = {int: (int,), float: (int, float), bool: (bool,)}.get(hint, (str,))
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, wanted):
         raise TypeError(f"{where} is {value!r}, not {getattr(hint, '__name__', 'text')}")
     return float(value) if hint is float else value

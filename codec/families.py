@@ -15,6 +15,9 @@ from codec.config import CodecConfig
 from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
 from codec.nacre.linear_skip import fit_linear_codec
+from codec.seanet.config import SeanetConfig
+from codec.seanet.decoder import SeanetDecoder
+from codec.seanet.encoder import SeanetEncoder
 
 
 @dataclass(frozen=True)
@@ -35,4 +38,16 @@ def start_nacre(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
     decoder.start_from(linear.synthesis)
 
 
-FAMILIES = {"nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre)}
+def start_from_chance(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
+    """Leave the network as it was drawn: nothing of it begins from audio [B, C, T]."""
+
+
+FAMILIES = {
+    "nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre),
+    "seanet": Family(encoder=SeanetEncoder, decoder=SeanetDecoder, start=start_from_chance),
+}
+
+
+def can_denoise(config: CodecConfig) -> bool:
+    """Tell whether the encoder takes, after the audio, which items [B] to denoise."""
+    return isinstance(config.network, SeanetConfig) and config.network.denoising

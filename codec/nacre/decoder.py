@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.nacre.config import NacreConfig
 from codec.nacre.convnext import ConvNeXtBlock
 from codec.nacre.framing import overlap_add
 from codec.nacre.linear_skip import LinearSynthesis
@@ -56,6 +57,7 @@ class Decoder(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         network = config.network
+        assert isinstance(network, NacreConfig)
         width, upsampling = network.width, network.upsampling
 
         def blocks(count: int) -> nn.Sequential:

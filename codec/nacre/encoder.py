@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.nacre.config import NacreConfig
 from codec.nacre.convnext import ConvNeXtBlock
 from codec.nacre.framing import split_frames
 from codec.nacre.linear_skip import LinearAnalysis
@@ -21,6 +22,7 @@ class Encoder(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         network = config.network
+        assert isinstance(network, NacreConfig)
         self.hop_length = config.hop_length
         self.frame_length = network.frame_length
         self.embed = nn.Linear(config.channels * network.frame_length, network.width)
