@@ -40,9 +40,11 @@ def make_reference(settings):
     model = transformers.EncodecModel(transformers.EncodecConfig(**settings)).eval()
     audio = 0.3 * torch.randn(2, settings.get("audio_channels", 1), 6400)
     with torch.no_grad():
-        scale = model.encoder(audio).std()
+        latents = model.encoder(audio)
+        center, spread = latents.mean((0, 2)), latents.std((0, 2))
         for stage, layer in enumerate(model.quantizer.layers):
-            layer.codebook.embed.copy_(scale * 0.8**stage * torch.randn_like(layer.codebook.embed))
+            noise = 0.7**stage * spread * torch.randn_like(layer.codebook.embed)
+            layer.codebook.embed.copy_(noise if stage else center + noise)
         loudest = model.decoder(model.quantizer.decode(model.quantizer.encode(model.encoder(audio)))).abs().max()
         last = model.decoder.layers[-1]
         scaled = last.norm if hasattr(last, "norm") else last.conv
