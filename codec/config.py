@@ -63,7 +63,8 @@ class CodecConfig:
     hop_length: int = 320
     latent_dim: int = 96
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
-    network: NacreConfig | SeanetConfig = field(default_factory=NacreConfig)
+    # No default: with one, jsonargparse would read every family's settings as that one's.
+    network: NacreConfig | SeanetConfig
 
     def __post_init__(self) -> None:
         """Check the ranges.
