@@ -3,7 +3,7 @@
 Source: EnCodec (arXiv 2210.13438, section 3.1), whose padding rules these are, so that its weights give its codes:
 a convolution's context, kernel minus stride, lies all before the sample when causal and is split otherwise, the odd
 one before; a length that is no multiple of the stride is padded at the end up to one. Deviations:
- - no weight norm: imported weights come folded into plain ones, and training from scratch does well without;
+ - no weight norm: imported weights come folded into plain ones, and training from scratch works without;
  - of a causal transposed convolution the whole surplus is trimmed at the end (EnCodec's ratio of 1, the only one used).
 
 Axes: hidden [B, C, T]; B items, C channels, T samples at the layer's own rate.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ DEFAULTS: dict[str, Any] = {
 }
 # Ours has nothing to set for these: (key, the only value that fits).
 FIXED = (("normalize", False), ("chunk_length_s", None), ("trim_right_ratio", 1.0))
-NORMS = {"weight_norm": "none", "time_group_norm": "time_group"}
+NORMS: dict[str, Literal["none", "time_group"]] = {"weight_norm": "none", "time_group_norm": "time_group"}
 CODEBOOK = re.compile(r"quantizer\.layers\.(\d+)\.codebook\.embed")
 # Each pair is (magnitude, direction).
 WEIGHT_NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
@@ -57,46 +57,60 @@ def import_encodec(config: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
     Raises:
         PackageError: The configuration asks for what the family can't do, or the tensors don't fit it.
     """
-    folded = fold_weight_norm(tensors)
-    found = {int(match[1]): name for name in folded if (match := CODEBOOK.fullmatch(name))}
-    if not found or sorted(found) != list(range(len(found))):
-        raise PackageError("the tensors hold no EnCodec quantizer: quantizer.layers.0.codebook.embed and the next ones")
     try:
+        folded = fold_weight_norm(tensors)
+        found = _codebooks(folded)
         codec = Codec(_codec_config({**DEFAULTS, **config}, len(found)))
-    except (ValueError, TypeError, KeyError) as error:
-        raise PackageError(f"not a configuration of EnCodec that can be imported: {error}") from None
-    weights = codec.state_dict()
-    names = {name: _theirs(name, codec) for name in weights if not name.startswith("quantizer.")}
-    if missing := sorted(set(names.values()) - set(folded)):
-        raise PackageError(f"the tensors lack {len(missing)} of the model's, such as {missing[0]}")
-    weights.update({name: folded[theirs].float() for name, theirs in names.items()})
-    try:
-        weights["quantizer.codebooks"] = torch.stack([folded[found[stage]].float() for stage in range(len(found))])
+        weights = codec.state_dict()
+        names = {_theirs(name, codec): name for name in weights if not name.startswith("quantizer.")}
+        _check_names(set(names), {name for name in folded if name.startswith(("encoder.", "decoder."))})
+        weights.update({name: folded[theirs].float() for theirs, name in names.items()})
+        weights["quantizer.codebooks"] = torch.stack(found)
         codec.load_state_dict(weights)
-    except RuntimeError as error:
-        raise PackageError(f"the tensors don't fit their configuration: {error}") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PackageError(f"not an EnCodec model that can be imported: {error}") from None
     codec.quantizer.initialized.fill_(True)
     codec.quantizer.reset_statistics()
     return codec.eval()
 
 
 def fold_weight_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with each pair of weight norm replaced by the one weight it stands for."""
+    """Return the tensors with each pair of weight norm replaced by the one weight it stands for.
+
+    Raises:
+        ValueError: Half of a pair is missing.
+    """
     folded = dict(tensors)
     for magnitude, direction in WEIGHT_NORMS:
         for name in [name for name in folded if name.endswith("." + direction)]:
             stem = name.removesuffix(direction)
             if stem + magnitude not in folded:
-                raise PackageError(f"the tensors lack {stem}{magnitude}")
+                raise ValueError(f"the tensors lack {stem}{magnitude}")
             v, g = folded.pop(name).float(), folded.pop(stem + magnitude).float()
-            folded[f"{stem}weight"] = g * v / torch.linalg.vector_norm(v, dim=(1, 2), keepdim=True)
+            folded[f"{stem}weight"] = g * v / torch.linalg.vector_norm(v, dim=tuple(range(1, v.ndim)), keepdim=True)
     return folded
+
+
+def _codebooks(tensors: dict[str, Tensor]) -> list[Tensor]:
+    """Return each stage's codebook [V, D], in order."""
+    found = {int(match[1]): name for name in tensors if (match := CODEBOOK.fullmatch(name))}
+    if not found or sorted(found) != list(range(len(found))):
+        raise ValueError("the tensors hold no quantizer.layers.0.codebook.embed and the next ones")
+    return [tensors[found[stage]].float() for stage in range(len(found))]
+
+
+def _check_names(wanted: set[str], given: set[str]) -> None:
+    for names, fault in ((wanted - given, "lack"), (given - wanted, "hold, beyond the configuration,")):
+        if names:
+            raise ValueError(f"the tensors {fault} {len(names)} of the network's, such as {min(names)}")
 
 
 def _codec_config(theirs: dict[str, Any], num_quantizers: int) -> CodecConfig:
     for key, only in FIXED:
         if theirs[key] != only:
             raise ValueError(f"{key} is {theirs[key]!r}; only {only!r} is supported")
+    if theirs["norm_type"] not in NORMS:
+        raise ValueError(f"norm_type is {theirs['norm_type']!r}; known are {', '.join(NORMS)}")
     if theirs["last_kernel_size"] != theirs["kernel_size"]:
         raise ValueError("last_kernel_size differs from kernel_size")
     ratios = tuple(theirs["upsampling_ratios"])
@@ -112,7 +126,7 @@ def _codec_config(theirs: dict[str, Any], num_quantizers: int) -> CodecConfig:
         conv_shortcut=theirs["use_conv_shortcut"],
         lstm_layers=theirs["num_lstm_layers"],
         causal=theirs["use_causal_conv"],
-        norm=NORMS[theirs["norm_type"]],  # type: ignore[arg-type]  # one of the two, or a KeyError
+        norm=NORMS[theirs["norm_type"]],
         padding=theirs["pad_mode"],
     )
     return CodecConfig(

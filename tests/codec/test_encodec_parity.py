@@ -114,10 +114,20 @@ def test_both_spellings_of_weight_norm_are_read():
 
 def test_what_is_not_the_network_is_refused():
     tensors = make_reference(MONO).state_dict()
-    for change in ({"normalize": True}, {"chunk_length_s": 1.0}, {"norm_type": "other"}, {"num_filters": 16}):
-        with pytest.raises(PackageError):
+    for change, named in (
+        ({"normalize": True}, "normalize"),
+        ({"chunk_length_s": 1.0}, "chunk_length_s"),
+        ({"norm_type": "other"}, "norm_type"),
+        ({"num_filters": 16}, "size mismatch"),
+        ({"num_filters": "8"}, "EnCodec"),
+        ({"use_conv_shortcut": False}, "beyond the configuration"),
+    ):
+        with pytest.raises(PackageError, match=named):
             import_encodec({**MONO, **change}, tensors)
-    with pytest.raises(PackageError, match="no EnCodec quantizer"):
+    with pytest.raises(PackageError, match="hold no quantizer"):
         import_encodec(MONO, {})
     with pytest.raises(PackageError, match="lack"):
         import_encodec(MONO, {k: v for k, v in tensors.items() if "encoder.layers.3" not in k})
+    cut = next(name for name in tensors if name.endswith("original0"))
+    with pytest.raises(PackageError, match="lack"):
+        import_encodec(MONO, {k: v for k, v in tensors.items() if k != cut})
