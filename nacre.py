@@ -22,6 +22,7 @@ COMMANDS = {
     "bento": ("serving.commands:bento", "Package a registered model as a Bento."),
     "encode": ("serving.local_commands:encode", "Encode an audio file to a container, without a server."),
     "decode": ("serving.local_commands:decode", "Decode a container to an audio file, without a server."),
+    "codec": ("serving.codec_commands:codec", "Look at a codec's configuration: size, cost, rates."),
     "transcode": (
         "serving.transcode_commands:transcode",
         "Encode a folder of audio, mirrored and resumable.",

@@ -12,6 +12,7 @@ from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel, MimiC
 
 from codec.config import CodecConfig
 from codec.model import Codec
+from codec.nacre.config import NacreConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Peer:
 
 def nacre(batch: int, seconds: int) -> Peer:
     """Return our default codec: 16 kHz, 6 kbps."""
-    codec = Codec(CodecConfig(name="benchmark")).eval()
+    codec = Codec(CodecConfig(name="benchmark", network=NacreConfig())).eval()
     audio = noise(batch, seconds, codec.config.sample_rate)
     codec.initialize_network(audio)
     codec.initialize_codebooks(audio)

@@ -9,15 +9,20 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from codec.checks import check
 from codec.dac.config import DacConfig
 from codec.errors import BitrateError, PackageError
 from codec.nacre.config import NacreConfig
+from codec.seanet.config import SeanetConfig
 
 # The network's configuration of each family; codec/families.py builds the networks.
-NETWORK_CONFIGS: dict[str, type[NacreConfig | DacConfig]] = {"nacre": NacreConfig, "dac": DacConfig}
+NETWORK_CONFIGS: dict[str, type[NacreConfig | SeanetConfig | DacConfig]] = {
+    "nacre": NacreConfig,
+    "seanet": SeanetConfig,
+    "dac": DacConfig,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +74,14 @@ class CodecConfig:
     """
 
     name: str
-    family: Literal["nacre", "dac"] = "nacre"
+    family: Literal["nacre", "seanet", "dac"] = "nacre"
     sample_rate: int = 16_000
     channels: int = 1
     hop_length: int = 320
     latent_dim: int = 96
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
-    network: NacreConfig | DacConfig = field(default_factory=NacreConfig)
+    # No default: with one, jsonargparse would read every family's settings as that one's.
+    network: NacreConfig | SeanetConfig | DacConfig
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -96,6 +102,12 @@ class CodecConfig:
     def frame_rate(self) -> float:
         """Frames per second; for display only, lengths are integer arithmetic on `hop_length`."""
         return self.sample_rate / self.hop_length
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Algorithmic latency: what a frame waits for before it can be coded; None if the family doesn't stream."""
+        samples = self.network.latency_samples(self.hop_length)
+        return None if samples is None else 1000 * samples / self.sample_rate
 
     def num_frames(self, num_samples: int) -> int:
         """Return L for T samples: `ceil(num_samples / hop_length)`."""
@@ -150,8 +162,8 @@ class CodecConfig:
         return cls.from_mapping(data)
 
     @classmethod
-    def from_mapping(cls, data: object, where: str = "codec.json") -> CodecConfig:
-        """Build a configuration from parsed JSON or YAML that holds all of it; `where` names it in errors.
+    def from_mapping(cls, data: Any, where: str = "codec.json") -> CodecConfig:
+        """Build from what JSON or YAML was parsed to; `where` names it in messages.
 
         Raises:
             PackageError: A key is unknown, missing, of the wrong type or out of range.
@@ -180,11 +192,11 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
 def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]  # is_dataclass narrows to instances too
-    if hint == tuple[int, ...]:
+    if get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(f"{where} is {value!r}, not a list")
-        return tuple(_value(int, item, where) for item in value)
-    wanted = {int: (int,), float: (int, float)}.get(hint, (str,))
-    if isinstance(value, bool) or not isinstance(value, wanted):
+        return tuple(_value(get_args(hint)[0], item, where) for item in value)
+    wanted = {int: (int,), float: (int, float), bool: (bool,)}.get(hint, (str,))
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, wanted):
         raise TypeError(f"{where} is {value!r}, not {getattr(hint, '__name__', 'text')}")
     return float(value) if hint is float else value

@@ -17,6 +17,9 @@ from codec.dac.encoder import DacEncoder
 from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
 from codec.nacre.linear_skip import fit_linear_codec
+from codec.seanet.config import SeanetConfig
+from codec.seanet.decoder import SeanetDecoder
+from codec.seanet.encoder import SeanetEncoder
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,16 @@ def start_nacre(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
 
 
 def start_from_chance(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
-    """Leave the network as it was built."""
+    """Leave the network as it was drawn: nothing of it begins from audio [B, C, T]."""
 
 
 FAMILIES = {
     "nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre),
     "dac": Family(encoder=DacEncoder, decoder=DacDecoder, start=start_from_chance),
+    "seanet": Family(encoder=SeanetEncoder, decoder=SeanetDecoder, start=start_from_chance),
 }
+
+
+def can_denoise(config: CodecConfig) -> bool:
+    """Tell whether the encoder takes, after the audio, which items [B] to denoise."""
+    return isinstance(config.network, SeanetConfig) and config.network.denoising

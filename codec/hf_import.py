@@ -3,7 +3,7 @@
     config.json          names the kind of model (`model_type`) and its sizes
     model.safetensors    the weights
 
-Where those are is this module's business; what they mean is the family's (codec/dac/hf.py).
+Where those are is this module's business; what they mean is the family's (codec/dac/hf.py, codec/seanet/hf.py).
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from codec.dac.hf import import_dac
 from codec.errors import PackageError
 from codec.model import Codec
 from codec.package import Package
+from codec.seanet.hf import import_encodec
 from codec.weights import write_package
 
 # For each `model_type`, what builds a codec from the configuration and the tensors.
-IMPORTERS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], Codec]] = {"dac": import_dac}
+IMPORTERS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], Codec]] = {
+    "dac": import_dac,
+    "encodec": import_encodec,
+}
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

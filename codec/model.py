@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.errors import CapabilityError
 from codec.factorized import FactorizedResidualVectorQuantizer
-from codec.families import FAMILIES
+from codec.families import FAMILIES, can_denoise
 from codec.quantizer import ResidualVectorQuantizer
 
 
@@ -45,14 +46,25 @@ class Codec(nn.Module):
         self.decoder = family.decoder(config)
 
     @torch.inference_mode()
-    def encode(self, audio: Tensor, *, num_quantizers: int | None = None, bitrate_kbps: float | None = None) -> Tensor:
-        """Encode audio [B, C, T], T at least 1, to codes [B, K, L], int64.
+    def encode(
+        self,
+        audio: Tensor,
+        *,
+        num_quantizers: int | None = None,
+        bitrate_kbps: float | None = None,
+        denoise: bool = False,
+    ) -> Tensor:
+        """Encode audio [B, C, T], T at least 1, to codes [B, K, L], int64; `denoise` leaves its noise out of them.
 
         Raises:
             BitrateError: Both were given, or the codec has no such number or bitrate.
+            CapabilityError: The codec was not built to denoise.
         """
         stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-        return self.quantizer.encode(self.encoder(audio), stages)
+        if denoise and not can_denoise(self.config):
+            raise CapabilityError(f"'{self.config.name}' can't denoise: train a codec whose network.denoising is true")
+        conditions = [audio.new_ones(len(audio), dtype=torch.bool)] if denoise else []
+        return self.quantizer.encode(self.encoder(audio, *conditions), stages)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:

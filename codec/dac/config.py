@@ -43,3 +43,6 @@ class DacConfig:
         for name in ("encoder_rates", "decoder_rates"):
             product = math.prod(getattr(self, name))
             check(product == hop_length, "hop_length", hop_length, f"the product of {name}, {product}")
+
+    def latency_samples(self, hop_length: int) -> None:
+        """Return None: DAC's convolutions look ahead, it doesn't stream."""

@@ -43,3 +43,7 @@ class NacreConfig:
         check(self.frame_length >= hop_length, "frame_length", self.frame_length, "at least hop_length")
         overlap = self.fft_length >= hop_length // self.upsampling
         check(overlap, "fft_length", self.fft_length, "at least hop_length / upsampling")
+
+    def latency_samples(self, hop_length: int) -> int | None:
+        """Return None: the convolutions look ahead, and the family doesn't stream."""
+        return None

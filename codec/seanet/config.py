@@ -1,0 +1,72 @@
+"""The configuration of the `seanet` family's network: SoundStream's and EnCodec's are both one of these."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from codec.checks import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeanetConfig:
+    """The SEANet network (codec/seanet/). The defaults are EnCodec's at 24 kHz; configs/codec/ has the others."""
+
+    # Channels after the first convolution; each stride of the encoder doubles them.
+    filters: int = 32
+    # Strides of the decoder, first to last; the encoder takes them in reverse.
+    ratios: tuple[int, ...] = (8, 5, 4, 2)
+    kernel_size: int = 7
+    # Of the encoder's last convolution, the one that gives latents.
+    latent_kernel_size: int = 7
+    # Residual units at each rate: how many, and how each one's dilation grows over the one before.
+    residual_units: int = 1
+    residual_kernel_size: int = 3
+    dilation_growth: int = 2
+    # A residual unit computes in this fraction of its channels.
+    compression: int = 2
+    # The shortcut around a residual unit is a convolution of one sample, or the identity.
+    conv_shortcut: bool = True
+    # Zero leaves the LSTM out.
+    lstm_layers: int = 2
+    causal: bool = True
+    # `time_group` normalises each item over all its channels and its whole time, so it needs the whole audio at once.
+    norm: Literal["none", "time_group"] = "none"
+    padding: Literal["reflect", "constant"] = "reflect"
+    # A FiLM layer in the encoder, so that each call can ask it to denoise.
+    denoising: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        for name in ("filters", "dilation_growth", "compression"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("residual_units", "lstm_layers"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in ("kernel_size", "latent_kernel_size", "residual_kernel_size"):
+            odd = getattr(self, name) >= 1 and getattr(self, name) % 2 == 1
+            check(odd, name, getattr(self, name), "odd and at least 1")
+        strides = len(self.ratios) > 0 and all(ratio >= 1 for ratio in self.ratios)
+        check(strides, "ratios", self.ratios, "one or more strides of at least 1")
+        check(self.filters % self.compression == 0, "filters", self.filters, f"divisible by {self.compression=}")
+        check(self.norm in ("none", "time_group"), "norm", self.norm, "none or time_group")
+        check(self.padding in ("reflect", "constant"), "padding", self.padding, "reflect or constant")
+        check(not (self.causal and self.norm == "time_group"), "causal", True, "false with norm=time_group")
+
+    def check_hop(self, hop_length: int) -> None:
+        """Check that the strides make up a hop.
+
+        Raises:
+            ValueError: They don't.
+        """
+        product = math.prod(self.ratios)
+        check(product == hop_length, "hop_length", hop_length, f"the product of ratios, {product}")
+
+    def latency_samples(self, hop_length: int) -> int | None:
+        """Return the samples a frame waits for before it can be coded, itself included; None if that has no bound here.
+
+        A causal network waits for its own hop alone. The other kind is not made for streaming.
+        """
+        return hop_length if self.causal else None

@@ -1,0 +1,89 @@
+"""`nacre codec`: what a codec costs and gives, from its configuration alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from codec.errors import PackageError
+
+if TYPE_CHECKING:
+    from codec.config import CodecConfig
+    from codec.describe import Description
+
+YAML_SUFFIXES = (".yaml", ".yml")
+
+
+@click.group()
+def codec() -> None:
+    """Look at a codec's configuration."""
+
+
+@codec.command()
+@click.argument("config", type=click.Path(path_type=Path))
+def describe(config: Path) -> None:
+    """Print the size, cost, rates and latency of the codec that CONFIG describes; no weights are needed.
+
+    \b
+    Example:
+      nacre codec describe configs/codec/encodec_24k.yaml
+
+    CONFIG is a codec.json, a package folder, or a YAML file that is a codec's configuration or, as those of
+    configs/train do, holds one under model.codec. Multiply-adds are per second of audio, with every quantizer stage;
+    the quantizer's parameters are its codebooks.
+    """
+    from codec.describe import describe_codec
+
+    chosen = read_config(config)
+    for line in lines(chosen, describe_codec(chosen)):
+        click.echo(line)
+
+
+def read_config(path: Path) -> CodecConfig:
+    """Return the configuration in a codec.json, a package folder or a YAML file.
+
+    Raises:
+        PackageError: There is none, or it is not a codec's.
+    """
+    from codec.config import CodecConfig
+    from codec.package import CONFIG
+
+    file = path / CONFIG if path.is_dir() else path
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageError(f"can't read '{file}' as a configuration: {error}") from None
+    if file.suffix not in YAML_SUFFIXES:
+        return CodecConfig.from_json(text)
+    return CodecConfig.from_mapping(_parse_yaml(text, file), file.name)
+
+
+def _parse_yaml(text: str, file: Path) -> Any:
+    """Return the codec's mapping: the whole file, or what it holds under model.codec."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PackageError(f"'{file}' is not YAML: {' '.join(str(error).split())}") from None
+    model = data.get("model") if isinstance(data, dict) else None
+    return model["codec"] if isinstance(model, dict) and "codec" in model else data
+
+
+def lines(config: CodecConfig, description: Description) -> list[str]:
+    """Return what `describe` prints."""
+    parts = {"encoder": description.encoder, "quantizer": description.quantizer, "decoder": description.decoder}
+    rows = [(name, part.parameters, part.multiply_adds) for name, part in parts.items()]
+    rows.append(("total", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    rates = description.bitrates_kbps
+    latency = "not a streaming codec" if description.latency_ms is None else f"{description.latency_ms:.1f} ms"
+    return [
+        f"{config.name}: {config.family}, {config.sample_rate} Hz, {config.channels} channel(s)",
+        f"{'part':<20}{'parameters':>14}{'multiply-adds/s':>18}",
+        *(f"{name:<20}{parameters:>14,}{multiply_adds:>18,}" for name, parameters, multiply_adds in rows),
+        f"{'frame rate':<20}{description.frame_rate:g} Hz",
+        f"{'bitrates':<20}{rates[0]:g} to {rates[-1]:g} kbps, {len(rates)} quantizer stages of {rates[0]:g} kbps",
+        f"{'algorithmic latency':<20}{latency}",
+    ]

@@ -1,0 +1,79 @@
+"""`nacre codec describe`, and the presets of configs/codec against what was published of them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from codec.describe import describe_codec
+from codec.errors import PackageError
+from nacre import cli
+from serving.codec_commands import read_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+PRESETS = sorted((CONFIGS / "codec").glob("*.yaml"))
+# Encoder and decoder, in millions; the rates by kbps; the frame rate. 2210.13438, 2107.03312, 2306.05284.
+PUBLISHED = {
+    "encodec_24k": (14.85, 24.0, 75),
+    "encodec_48k": (14.86, 24.0, 150),
+    "encodec_32k": (56.9, 2.2, 50),
+    "soundstream_24k": (8.4, 18.0, 75),
+}
+
+
+@pytest.fixture(scope="module")
+def descriptions():
+    configs = [read_config(CONFIGS / "codec" / f"{name}.yaml") for name in PUBLISHED]
+    return {config.name: describe_codec(config) for config in configs}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_have_the_published_size_and_rates(descriptions, name):
+    description = descriptions[name]
+    millions, kbps, frame_rate = PUBLISHED[name]
+    parameters = (description.encoder.parameters + description.decoder.parameters) / 1e6
+    assert parameters == pytest.approx(millions, rel=2e-3)
+    assert description.bitrates_kbps[-1] == pytest.approx(kbps)
+    assert description.frame_rate == frame_rate
+
+
+def test_encodec_has_the_published_cost_and_latency(descriptions):
+    description = descriptions["encodec_24k"]
+    assert description.encoder.multiply_adds + description.decoder.multiply_adds == pytest.approx(2.98e9, rel=1e-3)
+    assert description.latency_ms == pytest.approx(13.3, abs=0.05)
+
+
+@pytest.mark.parametrize("path", [*PRESETS, *sorted((CONFIGS / "train").glob("*.yaml"))], ids=lambda path: path.stem)
+def test_every_configuration_that_ships_is_complete(path):
+    assert read_config(path).name.endswith(path.stem)
+
+
+def test_a_package_and_its_codec_json_describe_alike(package):
+    printed = describe(package)
+    assert printed.startswith("tiny: nacre")
+    assert describe(package / "codec.json") == printed
+
+
+def describe(path):
+    return CliRunner().invoke(cli, ["codec", "describe", str(path)], catch_exceptions=False).output
+
+
+def test_the_table_names_parts_rates_and_latency(tmp_path):
+    shutil.copy(CONFIGS / "codec" / "soundstream_24k.yaml", tmp_path / "a.yml")
+    printed = describe(tmp_path / "a.yml")
+    for word in ("encoder", "quantizer", "decoder", "3,941,936", "75 Hz", "0.75 to 18 kbps", "13.3 ms"):
+        assert word in printed
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "name: x", "model: {codec: 3}", "model: 3"])
+def test_what_is_no_configuration_is_one_clear_error(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(PackageError, match=r"a\.yaml"):
+        read_config(tmp_path / "a.yaml")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(PackageError, match=r"none\.yaml|codec\.json"):
+            read_config(path)
