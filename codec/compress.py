@@ -13,7 +13,7 @@ import torch
 
 from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_length
 from codec.config import CodecConfig
-from codec.container import Header, read_container, read_header, write_container
+from codec.container import Header, fit_block, read_container, read_header, write_container
 from codec.errors import AudioError, BitstreamError, LimitError, ModelMismatchError
 from codec.package import Package
 from codec.weights import LoadedPackage
@@ -53,7 +53,9 @@ def compress(
         num_quantizers=stages,
         codebook_size=config.quantizer.codebook_size,
         hop_length=config.hop_length,
-        frames_per_block=min(65535, max(1, round(BLOCK_SECONDS * config.frame_rate))),
+        frames_per_block=fit_block(
+            round(BLOCK_SECONDS * config.frame_rate), len(codes), stages, config.quantizer.codebook_size
+        ),
     )
     return write_container(header, codes.cpu().numpy())
 
