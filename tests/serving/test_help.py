@@ -6,7 +6,9 @@ from click.testing import CliRunner
 from nacre import cli
 
 
-@pytest.mark.parametrize("words", [["serve"], ["bento", "build"], ["encode"], ["decode"], ["transcode"]])
+@pytest.mark.parametrize(
+    "words", [["serve"], ["bento", "build"], ["encode"], ["decode"], ["inspect"], ["verify"], ["transcode"]]
+)
 def test_help_shows_an_example_on_lines_of_its_own(words):
     text = CliRunner().invoke(cli, [*words, "--help"]).output
     assert "\\b" not in text
