@@ -45,7 +45,7 @@ class Footer:
 
 def footer_bytes(num_blocks: int) -> int:
     """Return the size of the footer after `num_blocks` blocks."""
-    return len(FOOTER_MARKER) + (num_blocks - 1) // INDEX_STEP * _OFFSET.size + _TAIL.size
+    return len(FOOTER_MARKER) + max(0, num_blocks - 1) // INDEX_STEP * _OFFSET.size + _TAIL.size
 
 
 def write_footer(opening: Opening, footer: Footer) -> bytes:

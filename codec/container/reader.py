@@ -38,6 +38,8 @@ class ContainerReader:
         self._opening = parse_header(self._read_at(0, min(end, MAX_HEADER_BYTES)))
         self._footer, self._blocks_end = find_footer(self._opening, self._read_at, end)
         self.header: Header = self._footer.complete(self._opening.header)
+        if max(self._footer.offsets, default=0) >= self._blocks_end:
+            raise BitstreamError("the footer contradicts the blocks: whoever wrote it has a fault")
         if self._blocks_end != self._opening.num_bytes + blocks_bytes(self.header):
             raise BitstreamError("the container is cut short: its blocks don't take the bytes that its footer implies")
 

@@ -52,8 +52,9 @@ def recover_container(data: Data) -> Recovered:
     opening = parse_header(data[:MAX_HEADER_BYTES])
     for block in whole_blocks(opening, data, *locate_footer(opening, data)):
         start = block.index * header.frames_per_block
-        stop = start + block.codes.shape[2]
-        codes[..., start:stop], missing[start:stop] = block.codes[..., : header.num_frames - start], False
+        stop = min(header.num_frames, start + block.codes.shape[2])
+        if start < stop:
+            codes[..., start:stop], missing[start:stop] = block.codes[..., : stop - start], False
     _repeat_previous(codes, missing)
     return Recovered(codes=codes, missing=missing, report=report)
 

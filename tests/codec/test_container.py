@@ -21,6 +21,8 @@ from codec.container import (
     scan_container,
     write_container,
 )
+from codec.container.footer import Footer, write_footer
+from codec.container.header import parse_header
 from codec.errors import BitstreamError
 
 
@@ -249,6 +251,17 @@ def test_damage_elsewhere_does_not_hinder_a_stretch():
     np.testing.assert_array_equal(reader.read_frames(50, 100), LONG_CODES[..., 50:150])
     with pytest.raises(BitstreamError, match="block 0"):
         reader.read_frames(49, 2)
+
+
+@pytest.mark.parametrize("offset", [0, 50, 2**62, 2**64 - 1])
+def test_a_lying_index_is_refused(offset):
+    footer = Footer(LONG.num_samples, LONG.source_num_samples, (offset,) * 6)
+    lie = LONG_DATA[: -26 - 6 * 8] + write_footer(parse_header(LONG_DATA[:104]), footer)
+    with pytest.raises(BitstreamError):
+        ContainerReader(io.BytesIO(lie)).read_frames(16 * 50, 1)
+    with pytest.raises(BitstreamError, match="footer contradicts"):
+        read_container(lie)
+    assert scan_container(lie).faults == ("the index doesn't say where the blocks are",)
 
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"

@@ -91,6 +91,13 @@ def test_a_damaged_footer_costs_only_the_exact_length():
         np.testing.assert_array_equal(recovered.codes, CODES)
 
 
+def test_lost_totals_of_a_source_at_a_far_lower_rate():
+    header = dataclasses.replace(HEADER, num_samples=320 * 970, source_sample_rate=3, source_num_samples=59)
+    recovered = recover_container(write_container(header, CODES[..., :970])[:-1])
+    assert recovered.header.source_num_samples == 58
+    np.testing.assert_array_equal(recovered.codes, CODES[..., : recovered.header.num_frames])
+
+
 def test_bytes_that_do_not_belong_are_named():
     assert scan_container(DATA + b"xyz").faults == ("3 bytes follow that don't belong to it",)
     stray = DATA[: start_of(2)] + b"xyz" + DATA[start_of(2) :]
