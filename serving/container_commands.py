@@ -30,7 +30,7 @@ def inspect(file: Path) -> None:
     """
     report = _scan(file)
     click.echo(_describe(report, file.stat().st_size))
-    for problem in _problems(report):
+    for problem in report.problems:
         click.echo(f"damage       {problem}")
 
 
@@ -50,19 +50,15 @@ def verify(files: tuple[Path, ...]) -> None:
         try:
             report = _scan(file)
         except BitstreamError as error:
-            problems = [str(error)]
+            problems: tuple[str, ...] = (str(error),)
         else:
-            problems = _problems(report)
+            problems = report.problems
         for problem in problems:
             click.echo(f"{file}: {problem}")
         if not problems:
             click.echo(f"{file}: whole, {report.num_whole} blocks, {report.header.seconds:.2f} s")
         whole = whole and not problems
     sys.exit(0 if whole else 1)
-
-
-def _problems(report: ScanReport) -> list[str]:
-    return [f"{bad} damaged" for bad in report.bad] + list(report.faults)
 
 
 def _describe(report: ScanReport, num_bytes: int) -> str:

@@ -111,7 +111,7 @@ def _decode_damaged(model: LoadedPackage, source: Path) -> Audio:
     from codec.excerpt import decompress_damaged
 
     concealed = decompress_damaged(model, read_input(source))
-    for problem in [f"{bad} damaged" for bad in concealed.report.bad] + list(concealed.report.faults):
+    for problem in concealed.report.problems:
         click.echo(f"{source}: {problem}", err=True)
     return concealed.audio
 

@@ -57,9 +57,14 @@ class ScanReport:
     faults: tuple[str, ...]
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong, a sentence each; nothing if the container is whole."""
+        return tuple(f"{stretch} damaged" for stretch in self.bad) + self.faults
+
+    @property
     def whole(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.bad and not self.faults
+        return not self.problems
 
 
 @dataclass(frozen=True)
