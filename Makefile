@@ -64,8 +64,9 @@ serve: $(READY) ## Serve a registered model: make serve MODEL=nacre-16k-speech@p
 	$(BIN)/nacre serve --model $(MODEL) $(ARGS)
 
 .PHONY: benchmark
-benchmark: $(READY) ## Measure the speed of the codec on this machine
+benchmark: $(READY) ## Measure the speed of the codec on this machine, and fuzz the container
 	$(BIN)/python -m benchmarks.codec $(ARGS)
+	$(BIN)/python -m benchmarks.fuzz_container
 
 .PHONY: clean
 clean: ## Remove the environments and caches (never NACRE_HOME)

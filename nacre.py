@@ -23,6 +23,8 @@ COMMANDS = {
     "encode": ("serving.local_commands:encode", "Encode an audio file to a container, without a server."),
     "decode": ("serving.local_commands:decode", "Decode a container to an audio file, without a server."),
     "codec": ("serving.codec_commands:codec", "Look at a codec's configuration: size, cost, rates."),
+    "inspect": ("serving.container_commands:inspect", "Show what a container holds."),
+    "verify": ("serving.container_commands:verify", "Check every block of containers."),
     "transcode": (
         "serving.transcode_commands:transcode",
         "Encode a folder of audio, mirrored and resumable.",

@@ -13,7 +13,7 @@ import torch
 
 from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_length
 from codec.config import CodecConfig
-from codec.container import Header, read_container, read_header, write_container
+from codec.container import Header, fit_block, read_container, read_header, write_container
 from codec.errors import AudioError, BitstreamError, LimitError, ModelMismatchError
 from codec.package import Package
 from codec.weights import LoadedPackage
@@ -53,7 +53,9 @@ def compress(
         num_quantizers=stages,
         codebook_size=config.quantizer.codebook_size,
         hop_length=config.hop_length,
-        frames_per_block=min(65535, max(1, round(BLOCK_SECONDS * config.frame_rate))),
+        frames_per_block=fit_block(
+            round(BLOCK_SECONDS * config.frame_rate), len(codes), stages, config.quantizer.codebook_size
+        ),
     )
     return write_container(header, codes.cpu().numpy())
 
@@ -67,7 +69,7 @@ def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = N
         ModelMismatchError: Another model made it.
     """
     header = read_header(data)
-    _check_limits(header, limits or AudioLimits())
+    check_limits(header, limits or AudioLimits())
     check_model(model.package, header)
     container = read_container(data)
     device = next(model.codec.parameters()).device
@@ -110,7 +112,7 @@ def _check_audio(audio: Audio, config: CodecConfig) -> None:
         raise AudioError("the audio holds samples that are not finite (NaN or infinity)")
 
 
-def _check_limits(header: Header, limits: AudioLimits) -> None:
+def check_limits(header: Header, limits: AudioLimits) -> None:
     """Refuse what a container claims before its codes are unpacked; its rate decides how far resampling grows it."""
     rate, channels = header.source_sample_rate, header.channels
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:

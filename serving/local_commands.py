@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from codec.audio import AUDIO_SUFFIXES, SOUNDFILE_SUFFIXES, AudioLimits
 from codec.errors import AudioError, BitstreamError, NacreError
 from serving.commands import MODEL_HELP
+from serving.pipes import PIPE, read_input, write_output
+
+if TYPE_CHECKING:
+    from codec.audio import Audio
+    from codec.weights import LoadedPackage
 
 _PATH = click.Path(path_type=Path)
 
@@ -26,55 +33,91 @@ def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, n
     Example:
       nacre encode speech.wav speech.nac --model speech@production --bitrate-kbps 6
 
-    Without a bitrate the model's highest is used. OUT is replaced only by a whole file.
+    Without a bitrate the model's highest is used. OUT is replaced only by a whole file. IN and OUT can be - for
+    standard input and output.
     """
-    if not source.is_file():
+    if source != PIPE and not source.is_file():
         raise AudioError(f"there is no file '{source}'")
     if target.suffix.lower() in AUDIO_SUFFIXES:
         raise AudioError(f"'{target.name}' is an audio file's name: give the container another, such as .nac")
     _check_target(source, target)
-    from codec.files import write_bytes
     from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.conversion import encode_source
 
     loaded = load_package(resolve_package(model))
-    encoded = encode_source(loaded, source, AudioLimits(), bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers)
-    write_bytes(target, encoded.data)
+    audio = io.BytesIO(read_input(source)) if source == PIPE else source
+    encoded = encode_source(loaded, audio, AudioLimits(), bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers)
+    write_output(target, encoded.data)
     size = f"{encoded.seconds:.2f} s, {len(encoded.data)} bytes, {encoded.measured_kbps:.2f} kbps"
-    click.echo(f"{target}: {size}")
+    click.echo(f"{target}: {size}", err=target == PIPE)
 
 
 @click.command()
 @click.argument("source", metavar="IN", type=_PATH)
 @click.argument("target", metavar="OUT", type=_PATH)
 @click.option("--model", required=True, help=MODEL_HELP)
-def decode(source: Path, target: Path, model: str) -> None:
+@click.option("--start", type=click.FloatRange(0), help="Decode from this second on, reading only what that needs.")
+@click.option("--duration", type=click.FloatRange(0, min_open=True), help="Decode so many seconds, from --start on.")
+@click.option("--conceal", is_flag=True, help="Decode what a damaged container still holds; what is lost is silent.")
+def decode(source: Path, target: Path, model: str, start: float | None, duration: float | None, conceal: bool) -> None:
     """Decode the container IN to the audio file OUT, in the format of its suffix.
 
     \b
     Example:
       nacre decode speech.nac speech.wav --model speech@production
+      nacre decode speech.nac minute.wav --model speech@production --start 3600 --duration 60
 
-    OUT has the source's sample rate, channels and exact length, and is replaced only by a whole file.
+    OUT has the source's sample rate, channels and exact length, and is replaced only by a whole file. IN and OUT can be
+    - for standard input and output, which then is wav.
     """
-    if not source.is_file():
+    excerpt = start is not None or duration is not None
+    if conceal and excerpt:
+        raise click.UsageError("--conceal takes the whole container: leave out --start and --duration")
+    if source != PIPE and not source.is_file():
         raise BitstreamError(f"there is no file '{source}'")
-    if target.suffix.lower() not in SOUNDFILE_SUFFIXES:
+    if target != PIPE and target.suffix.lower() not in SOUNDFILE_SUFFIXES:
         raise AudioError(f"can't write '{target.name}': use one of .wav, .flac, .ogg, .opus or .mp3")
     _check_target(source, target)
-    from codec.audio import write_audio
-    from codec.compress import decompress
+    from codec.audio import audio_bytes, write_audio
     from codec.weights import load_package
     from registry.resolve import resolve_package
 
-    audio = decompress(load_package(resolve_package(model)), source.read_bytes(), AudioLimits())
-    write_audio(target, audio)
-    click.echo(f"{target}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {audio.channels} channel(s)")
+    loaded = load_package(resolve_package(model))
+    if excerpt:
+        audio = _decode_excerpt(loaded, source, start or 0.0, duration)
+    elif conceal:
+        audio = _decode_damaged(loaded, source)
+    else:
+        from codec.compress import decompress
+
+        audio = decompress(loaded, read_input(source), AudioLimits())
+    if target == PIPE:
+        write_output(target, audio_bytes(audio, "wav"))
+    else:
+        write_audio(target, audio)
+    facts = f"{audio.seconds:.2f} s, {audio.sample_rate} Hz, {audio.channels} channel(s)"
+    click.echo(f"{target}: {facts}", err=target == PIPE)
+
+
+def _decode_excerpt(model: LoadedPackage, source: Path, start: float, duration: float | None) -> Audio:
+    from codec.excerpt import decompress_excerpt
+
+    with io.BytesIO(read_input(source)) if source == PIPE else source.open("rb") as file:
+        return decompress_excerpt(model, file, start_s=start, duration_s=duration)
+
+
+def _decode_damaged(model: LoadedPackage, source: Path) -> Audio:
+    from codec.excerpt import decompress_damaged
+
+    concealed = decompress_damaged(model, read_input(source))
+    for problem in concealed.report.problems:
+        click.echo(f"{source}: {problem}", err=True)
+    return concealed.audio
 
 
 def _check_target(source: Path, target: Path) -> None:
     if target.is_dir():
         raise NacreError(f"'{target}' is a folder: name the file to write")
-    if target.exists() and target.samefile(source):
+    if PIPE not in (source, target) and target.exists() and target.samefile(source):
         raise NacreError(f"'{target}' is the input itself: choose another name for the output")

@@ -8,7 +8,17 @@ from nacre import cli
 
 @pytest.mark.parametrize(
     "words",
-    [["serve"], ["bento", "build"], ["encode"], ["decode"], ["transcode"], ["import", "hf"], ["codec", "describe"]],
+    [
+        ["serve"],
+        ["bento", "build"],
+        ["encode"],
+        ["decode"],
+        ["inspect"],
+        ["verify"],
+        ["transcode"],
+        ["import", "hf"],
+        ["codec", "describe"],
+    ],
 )
 def test_help_shows_an_example_on_lines_of_its_own(words):
     text = CliRunner().invoke(cli, [*words, "--help"]).output

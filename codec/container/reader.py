@@ -1,0 +1,98 @@
+"""Reading any stretch of a container in a seekable file: only the header, the footer and the blocks asked for.
+
+Axes: codes [S, K, frames].
+"""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.container.block import (
+    BLOCK_HEADER,
+    INDEX_MODULUS,
+    blocks_bytes,
+    describe_block,
+    parse_block_header,
+    read_block,
+)
+from codec.container.footer import INDEX_STEP, find_footer
+from codec.container.header import MAX_HEADER_BYTES, Header, parse_header
+from codec.container.stream import read_up_to
+from codec.errors import BitstreamError
+
+
+class ContainerReader:
+    """Reads stretches of the container that `file` is, from its first byte to its last.
+
+    Raises:
+        BitstreamError: Not a container, of another version, cut short, or its header or footer is damaged.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        end = file.seek(0, io.SEEK_END)
+        self._opening = parse_header(self._read_at(0, min(end, MAX_HEADER_BYTES)))
+        self._footer, self._blocks_end = find_footer(self._opening, self._read_at, end)
+        self.header: Header = self._footer.complete(self._opening.header)
+        if max(self._footer.offsets, default=0) >= self._blocks_end:
+            raise BitstreamError("the footer contradicts the blocks: whoever wrote it has a fault")
+        if self._blocks_end != self._opening.num_bytes + blocks_bytes(self.header):
+            raise BitstreamError("the container is cut short: its blocks don't take the bytes that its footer implies")
+
+    def read_frames(self, start: int, count: int) -> NDArray[np.int64]:
+        """Return the codes [S, K, count] from frame `start` on, reading only the blocks that hold them.
+
+        Raises:
+            ValueError: The container has no such frames.
+            BitstreamError: One of the blocks is damaged.
+        """
+        header = self.header
+        if not 0 <= start < start + count <= header.num_frames:
+            raise ValueError(f"frames {start} to {start + count} are not within the {header.num_frames} there are")
+        first, last = start // header.frames_per_block, (start + count - 1) // header.frames_per_block
+        offset = self._find_block(first)
+        blocks = []
+        for index in range(first, last + 1):
+            codes, offset = self._read_block(offset, index)
+            blocks.append(codes)
+        skip = start - first * header.frames_per_block
+        return np.concatenate(blocks, axis=2)[..., skip : skip + count]
+
+    def _find_block(self, index: int) -> int:
+        """Return where block `index` begins: from the index to the last listed one before it, then along lengths."""
+        entry = index // INDEX_STEP
+        offset = self._footer.offsets[entry - 1] if entry else self._opening.num_bytes
+        for passed in range(entry * INDEX_STEP, index):
+            block = parse_block_header(self._read_at(offset, offset + BLOCK_HEADER.size))
+            if block is None or block.number != passed % INDEX_MODULUS:
+                raise BitstreamError(f"{describe_block(self.header, passed)} is damaged: its length can't be read")
+            offset += BLOCK_HEADER.size + block.length
+        return offset
+
+    def _read_block(self, offset: int, index: int) -> tuple[NDArray[np.int64], int]:
+        start = offset + BLOCK_HEADER.size
+        block = parse_block_header(self._read_at(offset, start))
+        where = describe_block(self.header, index)
+        if block is None or start + block.length > self._blocks_end:
+            raise BitstreamError(f"{where} is damaged or cut short")
+        codes = read_block(self._opening, block, self._read_at(start, start + block.length), index)
+        if codes.shape[2] != self.header.block_frames(index):
+            raise BitstreamError(f"{where} holds {codes.shape[2]} frames: whoever wrote it has a fault")
+        return codes, start + block.length
+
+    def _read_at(self, start: int, stop: int) -> bytes:
+        self._file.seek(start)
+        return read_up_to(self._file, stop - start)
+
+
+def read_header(data: bytes) -> Header:
+    """Parse the header and the totals of a whole container, without a look at its blocks.
+
+    Raises:
+        BitstreamError: Not a container, of another version, cut short, or its header or footer is damaged.
+    """
+    return ContainerReader(io.BytesIO(data)).header

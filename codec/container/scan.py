@@ -1,0 +1,206 @@
+"""Finding what is whole in a container: past a damaged stretch, the next block whose checksum holds is looked for.
+
+A block's checksum covers the header's and its own index, so that no foreign or displaced block is taken for whole.
+Memory stays that of one block, whatever the size of the file, when it is given memory-mapped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.container.block import (
+    BLOCK_HEADER,
+    BLOCK_MARKER,
+    INDEX_MODULUS,
+    block_bytes,
+    parse_block_header,
+    read_block,
+)
+from codec.container.footer import END_MAGIC, FOOTER_MARKER, INDEX_STEP, Footer, find_footer
+from codec.container.header import MAX_HEADER_BYTES, Header, Opening, parse_header
+from codec.errors import BitstreamError
+
+Data = bytes | mmap.mmap
+
+
+@dataclass(frozen=True)
+class BadStretch:
+    """Neighbouring blocks that are damaged or missing: `first` up to, and without, `end`, and their times."""
+
+    first: int
+    end: int
+    start_s: float
+    end_s: float
+
+    def __str__(self) -> str:
+        blocks = f"block {self.first}" if self.end - self.first == 1 else f"blocks {self.first} to {self.end - 1}"
+        return f"{blocks} ({self.start_s:.2f} to {self.end_s:.2f} s)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanReport:
+    """What a scan found.
+
+    Without a footer, the totals in `header` are those of what was found. `faults` are what is wrong other than in
+    blocks, one sentence each.
+    """
+
+    header: Header
+    num_whole: int
+    bad: tuple[BadStretch, ...]
+    faults: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong, a sentence each; nothing if the container is whole."""
+        return tuple(f"{stretch} damaged" for stretch in self.bad) + self.faults
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class WholeBlock:
+    """A block whose checksum holds: its `codes` [S, K, frames], and the bytes it takes."""
+
+    index: int
+    codes: NDArray[np.int64]
+    start: int
+    stop: int
+
+
+@dataclass
+class _Findings:
+    """What a walk over the blocks adds up to; `end` is where its last whole block ends."""
+
+    end: int
+    expected: int = 0
+    num_whole: int = 0
+    num_frames: int = 0
+    stray_bytes: int = 0
+    gaps: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    offsets: list[int] = dataclasses.field(default_factory=list)
+
+    def add(self, block: WholeBlock, header: Header) -> None:
+        self.skip_to(block.index)
+        if block.index and block.index % INDEX_STEP == 0:
+            self.offsets.append(block.start)
+        self.stray_bytes += block.start - self.end
+        self.num_frames = block.index * header.frames_per_block + block.codes.shape[2]
+        self.num_whole, self.expected, self.end = self.num_whole + 1, block.index + 1, block.stop
+
+    def skip_to(self, index: int) -> None:
+        if index > self.expected:
+            self.gaps.append((self.expected, index))
+            self.expected = index
+
+
+def scan_container(data: Data) -> ScanReport:
+    """Check every block, and find those that are whole between those that aren't.
+
+    Raises:
+        BitstreamError: The header can't be read; without it no block can be checked.
+    """
+    opening = parse_header(data[:MAX_HEADER_BYTES])
+    footer, end = locate_footer(opening, data)
+    header = footer.complete(opening.header) if footer else opening.header
+    findings = _Findings(opening.num_bytes)
+    for block in whole_blocks(opening, data, footer, end):
+        findings.add(block, header)
+    faults = [] if footer else ["it has no whole footer: it is cut short, or its end is damaged"]
+    if footer:
+        findings.skip_to(header.num_blocks)
+        faults += _footer_faults(findings, footer, end, len(data))
+    else:
+        header = _found_totals(header, findings.num_frames)
+        findings.skip_to(findings.expected + _lost_blocks(header, data[findings.end :][:2], len(data) - findings.end))
+    return ScanReport(
+        header=header,
+        num_whole=findings.num_whole,
+        bad=tuple(_stretch(header, footer is not None, *gap) for gap in findings.gaps),
+        faults=tuple(faults),
+    )
+
+
+def whole_blocks(opening: Opening, data: Data, footer: Footer | None, end: int) -> Iterator[WholeBlock]:
+    """Yield the blocks before `end` whose checksum holds, in order."""
+    header = footer.complete(opening.header) if footer else opening.header
+    largest = block_bytes(header, header.frames_per_block) + 2
+    position, expected = opening.num_bytes, 0
+    while 0 <= position < end:
+        block = _try_block(opening, data[position : min(end, position + largest)], expected, position)
+        if block is None or (footer and not _fits(header, block)):
+            position = data.find(BLOCK_MARKER, position + 1, end)
+            continue
+        yield block
+        if block.codes.shape[2] < header.frames_per_block:
+            return
+        position, expected = block.stop, block.index + 1
+
+
+def locate_footer(opening: Opening, data: Data) -> tuple[Footer | None, int]:
+    """Return the footer, if there is a whole one, and where the blocks end at the latest."""
+    last = data.rfind(END_MAGIC)
+    try:
+        return find_footer(opening, lambda start, stop: data[start:stop], last + len(END_MAGIC))
+    except BitstreamError:
+        return None, len(data)
+
+
+def _try_block(opening: Opening, data: bytes, expected: int, start: int) -> WholeBlock | None:
+    head = parse_block_header(data)
+    if head is None or BLOCK_HEADER.size + head.length > len(data):
+        return None
+    index = expected + (head.number - expected) % INDEX_MODULUS
+    stop = BLOCK_HEADER.size + head.length
+    try:
+        codes = read_block(opening, head, data[BLOCK_HEADER.size : stop], index)
+    except BitstreamError:
+        return None
+    return WholeBlock(index, codes, start, start + stop)
+
+
+def _fits(header: Header, block: WholeBlock) -> bool:
+    return block.index < header.num_blocks and block.codes.shape[2] == header.block_frames(block.index)
+
+
+def _footer_faults(findings: _Findings, footer: Footer, end: int, size: int) -> list[str]:
+    faults = []
+    stray = findings.stray_bytes + end - findings.end
+    if stray and not findings.gaps:
+        faults.append(f"{stray} bytes between the blocks belong to none")
+    if not stray and not findings.gaps and footer.offsets != tuple(findings.offsets):
+        faults.append("the index doesn't say where the blocks are")
+    after = size - end - footer.num_bytes
+    if after:
+        faults.append(f"{after} bytes follow that don't belong to it")
+    return faults
+
+
+def _found_totals(header: Header, num_frames: int) -> Header:
+    """Return `header` with the totals of `num_frames` whole frames, in accord with each other."""
+    source = num_frames * header.hop_length * header.source_sample_rate // header.sample_rate
+    samples = -(-source * header.sample_rate // header.source_sample_rate)
+    return dataclasses.replace(header, num_samples=samples, source_num_samples=source)
+
+
+def _lost_blocks(header: Header, beginning: bytes, num_bytes: int) -> int:
+    """Return how many blocks the bytes after the last whole one were, the last of them perhaps cut."""
+    if num_bytes == 0 or beginning == FOOTER_MARKER:
+        return 0
+    return -(-num_bytes // block_bytes(header, header.frames_per_block))
+
+
+def _stretch(header: Header, known: bool, first: int, end: int) -> BadStretch:
+    seconds = header.hop_length / header.sample_rate
+    frames = end * header.frames_per_block
+    last = min(frames, header.num_frames) if known else frames
+    return BadStretch(first, end, first * header.frames_per_block * seconds, last * seconds)

@@ -1,0 +1,97 @@
+"""`nacre inspect` and `nacre verify`: what a container says of itself, and whether it is whole; no model is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from codec.errors import BitstreamError
+
+if TYPE_CHECKING:
+    from codec.container import ScanReport
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=_PATH)
+def inspect(file: Path) -> None:
+    """Show what the container FILE holds and what is damaged in it.
+
+    \b
+    Example:
+      nacre inspect speech.nac
+    """
+    report = _scan(file)
+    click.echo(_describe(report, file.stat().st_size))
+    for problem in report.problems:
+        click.echo(f"damage       {problem}")
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", type=_PATH, nargs=-1, required=True)
+def verify(files: tuple[Path, ...]) -> None:
+    """Check every block of each container FILE; name the damaged ones and their times.
+
+    \b
+    Example:
+      nacre verify *.nac
+
+    Exits with 1 if anything is damaged.
+    """
+    whole = True
+    for file in files:
+        try:
+            report = _scan(file)
+        except BitstreamError as error:
+            problems: tuple[str, ...] = (str(error),)
+        else:
+            problems = report.problems
+        for problem in problems:
+            click.echo(f"{file}: {problem}")
+        if not problems:
+            click.echo(f"{file}: whole, {report.num_whole} blocks, {report.header.seconds:.2f} s")
+        whole = whole and not problems
+    sys.exit(0 if whole else 1)
+
+
+def _describe(report: ScanReport, num_bytes: int) -> str:
+    header = report.header
+    bits = header.num_streams * header.num_quantizers * header.bits_per_code
+    nominal = bits * header.sample_rate / header.hop_length / 1000
+    measured = f"{num_bytes * 8 / header.seconds / 1000:.2f} kbps" if header.num_samples else "nothing to decode"
+    lines = {
+        "codec": f"{header.codec_name}, fingerprint {header.fingerprint.hex()}",
+        "duration": f"{header.source_num_samples / header.source_sample_rate:.2f} s",
+        "audio": f"{header.source_num_samples} samples at {header.source_sample_rate} Hz, {header.channels} channel(s)",
+        "coded": f"{header.num_samples} samples at {header.sample_rate} Hz, {header.num_streams} stream(s)",
+        "codes": f"{header.num_quantizers} quantizers of {header.codebook_size}, "
+        f"{header.num_frames} frames of {header.hop_length} samples",
+        "bitrate": f"{nominal:.2f} kbps nominal, {measured} in {num_bytes} bytes",
+        "blocks": f"{report.num_whole} whole, of {header.frames_per_block} frames at most",
+    }
+    return "\n".join(f"{name:12} {text}" for name, text in lines.items())
+
+
+def _scan(file: Path) -> ScanReport:
+    from codec.container import scan_container
+
+    with _mapped(file) as data:
+        return scan_container(data)
+
+
+@contextlib.contextmanager
+def _mapped(file: Path) -> Iterator[bytes | mmap.mmap]:
+    if not file.is_file():
+        raise BitstreamError(f"there is no file '{file}'")
+    if file.stat().st_size == 0:
+        yield b""
+        return
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
