@@ -14,6 +14,7 @@ from typing import Any, Literal, get_type_hints
 from codec.checks import check
 from codec.errors import BitrateError, PackageError
 from codec.nacre.config import NacreConfig
+from codec.nacre.context import latency_frames
 
 # The network's configuration of each family; codec/families.py builds the networks.
 NETWORK_CONFIGS: dict[str, type[NacreConfig]] = {"nacre": NacreConfig}
@@ -77,21 +78,22 @@ class CodecConfig:
         check(1_000 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "from 1000 to 384000 Hz")
         check(self.channels in (1, 2), "channels", self.channels, "1 or 2")
         check(1 <= self.hop_length <= 65535, "hop_length", self.hop_length, "from 1 to 65535")
-        hops = self.hop_length % self.network.upsampling == 0
-        check(hops, "hop_length", self.hop_length, f"divisible by upsampling={self.network.upsampling}")
-        check(
-            self.network.frame_length >= self.hop_length,
-            "frame_length",
-            self.network.frame_length,
-            ">= hop_length",
-        )
-        overlap = self.network.fft_length >= self.hop_length // self.network.upsampling
-        check(overlap, "fft_length", self.network.fft_length, "at least hop_length / upsampling")
+        self.network.check_hop(self.hop_length)
 
     @property
     def frame_rate(self) -> float:
         """Frames per second; for display only, lengths are integer arithmetic on `hop_length`."""
         return self.sample_rate / self.hop_length
+
+    @property
+    def latency_samples(self) -> int:
+        """Algorithmic latency: from the first sample of a hop going in until its reconstruction can come out."""
+        return latency_frames(self.network, self.hop_length) * self.hop_length
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency in milliseconds; the time to compute comes on top."""
+        return 1000 * self.latency_samples / self.sample_rate
 
     def num_frames(self, num_samples: int) -> int:
         """Return L for T samples: `ceil(num_samples / hop_length)`."""
@@ -162,7 +164,7 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
 def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]  # is_dataclass narrows to instances too
-    wanted = {int: (int,), float: (int, float)}.get(hint, (str,))
-    if isinstance(value, bool) or not isinstance(value, wanted):
+    wanted = {int: (int,), float: (int, float), bool: (bool,)}.get(hint, (str,))
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, wanted):
         raise TypeError(f"{where} is {value!r}, not {getattr(hint, '__name__', 'text')}")
     return float(value) if hint is float else value

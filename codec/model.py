@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from codec.config import CodecConfig
 from codec.families import FAMILIES
 from codec.quantizer import ResidualVectorQuantizer
+from codec.rows import pad_items, steady_items
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Codec(nn.Module):
             BitrateError: Both were given, or the codec has no such number or bitrate.
         """
         stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-        return self.quantizer.encode(self.encoder(audio), stages)
+        items = steady_items(len(audio), self.config.num_frames(audio.shape[-1]))
+        return self.quantizer.encode(self.encoder(pad_items(audio, items)), stages)[: len(audio)]
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:

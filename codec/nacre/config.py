@@ -20,6 +20,8 @@ class NacreConfig:
     # Samples that one encoder frame sees, and the length of one inverse transform of the decoder.
     frame_length: int = 640
     fft_length: int = 640
+    # Nothing after hop l reaches its codes, and nothing after frame l + 1 reaches its audio: needed for streaming.
+    causal: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -43,3 +45,23 @@ class NacreConfig:
         check(self.frame_length >= hop_length, "frame_length", self.frame_length, "at least hop_length")
         overlap = self.fft_length >= hop_length // self.upsampling
         check(overlap, "fft_length", self.fft_length, "at least hop_length / upsampling")
+        final = not self.causal or self.fft_length >= hop_length + hop_length // self.upsampling
+        rule = "at least hop_length + hop_length / upsampling when causal"
+        check(final, "fft_length", self.fft_length, rule)
+
+    def frame_before(self, hop_length: int) -> int:
+        """Return how many samples an encoder's frame begins before its hop."""
+        context = self.frame_length - hop_length
+        return context if self.causal else context // 2
+
+    def skip_before(self, hop_length: int) -> int:
+        """Return how many samples the linear skip's frame of two hops begins before its hop."""
+        return hop_length if self.causal else hop_length // 2
+
+    def transform_before(self, hop_length: int) -> int:
+        """Return how many samples an inverse transform begins before its part of a hop.
+
+        When causal it is one hop, as the linear skip needs anyway: frame l completes the audio up to the end of hop
+        l - 1, and all of that look-ahead is used.
+        """
+        return hop_length if self.causal else (self.fft_length - hop_length // self.upsampling) // 2

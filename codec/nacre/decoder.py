@@ -23,25 +23,34 @@ class InverseSTFTHead(nn.Module):
 
     window: Tensor
 
-    def __init__(self, width: int, channels: int, fft_length: int, hop_length: int) -> None:
+    def __init__(self, config: CodecConfig) -> None:
         super().__init__()
-        self.channels = channels
-        self.fft_length = fft_length
-        self.hop_length = hop_length
-        self.project = nn.Linear(width, channels * 3 * (fft_length // 2 + 1))
-        self.register_buffer("window", torch.hann_window(fft_length), persistent=False)
+        network = config.network
+        self.channels = config.channels
+        self.fft_length = network.fft_length
+        self.hop_length = config.hop_length // network.upsampling
+        self.before = network.transform_before(config.hop_length)
+        self.project = nn.Linear(network.width, self.channels * 3 * (self.fft_length // 2 + 1))
+        self.register_buffer("window", torch.hann_window(self.fft_length), persistent=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden [B, L, W] to audio [B, C, L * hop]; the transforms run in fp32."""
+        """Map hidden [B, L, W] to audio [B, C, L * hop]."""
+        return overlap_add(self.transform(hidden), self.hop_length, self.before) * self.gain
+
+    @property
+    def gain(self) -> float:
+        """What undoes the sum of the windows that overlap."""
+        return self.hop_length / (0.5 * self.fft_length)
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        """Map hidden [B, L, W] to windowed frames [B, L, C, fft_length], to be added up; in fp32."""
         parts = self.project(hidden).float()
         with torch.autocast(hidden.device.type, enabled=False):
             log_magnitude, real, imaginary = parts.unflatten(-1, (self.channels, 3, -1)).unbind(-2)
             magnitude = log_magnitude.clamp(max=MAX_LOG_MAGNITUDE).exp()
             magnitude = magnitude * torch.rsqrt(real.square() + imaginary.square() + PHASOR_EPSILON)
             spectrum = torch.complex(magnitude * real, magnitude * imaginary)
-            frames = torch.fft.irfft(spectrum, n=self.fft_length) * self.window
-            gain = self.hop_length / (0.5 * self.fft_length)
-            return overlap_add(frames, self.hop_length) * gain
+            return torch.fft.irfft(spectrum, n=self.fft_length) * self.window
 
     @torch.no_grad()
     def quieten(self) -> None:
@@ -59,7 +68,7 @@ class Decoder(nn.Module):
         width, upsampling = network.width, network.upsampling
 
         def blocks(count: int) -> nn.Sequential:
-            return nn.Sequential(*(ConvNeXtBlock(width, network.kernel_size, network.expansion) for _ in range(count)))
+            return nn.Sequential(*(ConvNeXtBlock(network) for _ in range(count)))
 
         self.upsampling = upsampling
         self.embed = nn.Linear(config.latent_dim, width)
@@ -67,17 +76,20 @@ class Decoder(nn.Module):
         self.upsample = nn.Linear(width, upsampling * width)
         self.blocks_upsampled = blocks(network.decoder_blocks_upsampled)
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.head = InverseSTFTHead(width, config.channels, network.fft_length, config.hop_length // upsampling)
-        self.skip = LinearSynthesis(config.channels, config.hop_length, config.latent_dim)
+        self.head = InverseSTFTHead(config)
+        self.skip = LinearSynthesis(config)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents [B, D, L] to a reconstruction [B, C, L * hop] in fp32."""
         latents = latents.transpose(1, 2)
         hidden = self.blocks(self.embed(latents))
+        hidden = self.blocks_upsampled(self.upsampled(hidden))
+        return self.head(self.norm(hidden)) + self.skip(latents)
+
+    def upsampled(self, hidden: Tensor) -> Tensor:
+        """Map hidden [B, L, W] to [B, L * U, W]."""
         batch, count, width = hidden.shape
-        hidden = self.upsample(hidden).view(batch, count * self.upsampling, width)
-        hidden = self.norm(self.blocks_upsampled(hidden))
-        return self.head(hidden) + self.skip(latents)
+        return self.upsample(hidden).view(batch, count * self.upsampling, width)
 
     @torch.no_grad()
     def start_from(self, synthesis: Tensor) -> None:

@@ -23,25 +23,34 @@ class Encoder(nn.Module):
         network = config.network
         self.hop_length = config.hop_length
         self.frame_length = network.frame_length
+        self.before = network.frame_before(config.hop_length)
         self.embed = nn.Linear(config.channels * network.frame_length, network.width)
         self.norm_in = nn.LayerNorm(network.width, eps=1e-6)
-        self.blocks = nn.Sequential(
-            *(
-                ConvNeXtBlock(network.width, network.kernel_size, network.expansion)
-                for _ in range(network.encoder_blocks)
-            )
-        )
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(network) for _ in range(network.encoder_blocks)))
         self.norm_out = nn.LayerNorm(network.width, eps=1e-6)
         self.project = nn.Linear(network.width, config.latent_dim)
-        self.skip = LinearAnalysis(config.channels, config.hop_length, config.latent_dim)
+        self.skip = LinearAnalysis(config)
 
-    def forward(self, audio: Tensor) -> Tensor:
-        """Map audio [B, C, T] to latents [B, D, L] in fp32."""
+    def forward(self, audio: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Map audio [B, C, T] to latents [B, D, L] in fp32.
+
+        `inside` [B, L], bool, tells which frames belong to an item whose audio beyond them is zero; those get what they
+        would get alone.
+        """
         audio = self.pad(audio)
-        frames = split_frames(audio, self.frame_length, self.hop_length).flatten(2)
-        hidden = self.blocks(self.norm_in(self.embed(frames)))
-        latents = self.project(self.norm_out(hidden)).float() + self.skip(audio)
-        return latents.transpose(1, 2)
+        frames = split_frames(audio, self.frame_length, self.hop_length, self.before).flatten(2)
+        hidden = self.norm_in(self.embed(frames))
+        if inside is None:
+            hidden = self.blocks(hidden)
+        else:
+            hidden = hidden * inside[..., None]
+            for block in self.blocks:
+                hidden = block(hidden) * inside[..., None]
+        return self.finish(hidden, self.skip(audio))
+
+    def finish(self, hidden: Tensor, skipped: Tensor) -> Tensor:
+        """Map the last block's hidden [B, L, W] and the linear skip's [B, L, D] to latents [B, D, L]."""
+        return (self.project(self.norm_out(hidden)).float() + skipped).transpose(1, 2)
 
     def pad(self, audio: Tensor) -> Tensor:
         """Zero-pad audio [B, C, T] at the end to a whole number of hops."""
