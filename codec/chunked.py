@@ -1,7 +1,7 @@
 """Code audio of any length in constant memory: in windows, each with as many neighbours as can reach it.
 
 The result is the whole file's: the same codes, and the same audio but for the order in which overlapping transforms are
-added (1e-5). Neighbours are counted from the configuration (codec/nacre/context.py), the ends of a file see the same
+added (1e-5). Neighbours are counted from the configuration (codec/context.py), the ends of a file see the same
 zeros, and codec/rows.py keeps the bits of each frame free of the window's size.
 
 Axes: audio [B, C, T]; codes [B, K, L].
@@ -17,10 +17,9 @@ from torch import Tensor
 
 from codec.checks import check
 from codec.config import CodecConfig
+from codec.context import Finite
 from codec.errors import CapabilityError
 from codec.model import Codec
-from codec.nacre.config import NacreConfig
-from codec.nacre.context import decoder_context, encoder_context
 
 WINDOW_FRAMES = 1024
 
@@ -52,7 +51,7 @@ def encode_chunked(
     check(window_frames >= 1, "window_frames", window_frames, "at least 1")
     hop = codec.config.hop_length
     stages = codec.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-    context = encoder_context(network, hop)
+    context = network.encoder_context(hop)
     for window in _windows(blocks, window_frames * hop, context.left * hop, context.right * hop):
         start = window.start // hop
         yield codec.encode(window.content, num_quantizers=stages)[..., start : start - (-window.size // hop)]
@@ -69,15 +68,18 @@ def decode_chunked(codec: Codec, blocks: Iterable[Tensor], *, window_frames: int
     network = _network(codec.config)
     check(window_frames >= 1, "window_frames", window_frames, "at least 1")
     hop = codec.config.hop_length
-    context = decoder_context(network, hop)
+    context = network.decoder_context(hop)
     for window in _windows(blocks, window_frames, context.left, context.right):
         yield codec.decode(window.content)[..., window.start * hop : (window.start + window.size) * hop]
 
 
-def _network(config: CodecConfig) -> NacreConfig:
-    if not isinstance(config.network, NacreConfig):
-        raise CapabilityError(f"'{config.name}' can't be coded in chunks: its family '{config.family}' has no context")
-    return config.network
+def _network(config: CodecConfig) -> Finite:
+    network: object = config.network
+    if not isinstance(network, Finite):
+        raise CapabilityError(
+            f"'{config.name}' can't be coded in chunks: '{config.family}' reaches over the whole file"
+        )
+    return network
 
 
 def _windows(blocks: Iterable[Tensor], size: int, left: int, right: int) -> Iterator[_Window]:

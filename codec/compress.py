@@ -67,7 +67,7 @@ def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = N
         ModelMismatchError: Another model made it.
     """
     header = read_header(data)
-    _check_limits(header, limits or AudioLimits())
+    check_limits(header, limits or AudioLimits())
     check_model(model.package, header)
     container = read_container(data)
     device = next(model.codec.parameters()).device
@@ -110,8 +110,12 @@ def _check_audio(audio: Audio, config: CodecConfig) -> None:
         raise AudioError("the audio holds samples that are not finite (NaN or infinity)")
 
 
-def _check_limits(header: Header, limits: AudioLimits) -> None:
-    """Refuse what a container claims before its codes are unpacked; its rate decides how far resampling grows it."""
+def check_limits(header: Header, limits: AudioLimits) -> None:
+    """Refuse what a container claims before its codes are unpacked; its rate decides how far resampling grows it.
+
+    Raises:
+        LimitError: It claims to be larger than `limits` allow.
+    """
     rate, channels = header.source_sample_rate, header.channels
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
         rule = f"{limits.min_sample_rate} to {limits.max_sample_rate} Hz"

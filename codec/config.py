@@ -14,7 +14,6 @@ from typing import Any, Literal, get_type_hints
 from codec.checks import check
 from codec.errors import BitrateError, PackageError
 from codec.nacre.config import NacreConfig
-from codec.nacre.context import latency_frames
 
 # The network's configuration of each family; codec/families.py builds the networks.
 NETWORK_CONFIGS: dict[str, type[NacreConfig]] = {"nacre": NacreConfig}
@@ -88,7 +87,7 @@ class CodecConfig:
     @property
     def latency_samples(self) -> int:
         """Algorithmic latency: from the first sample of a hop going in until its reconstruction can come out."""
-        return latency_frames(self.network, self.hop_length) * self.hop_length
+        return self.network.latency_samples(self.hop_length)
 
     @property
     def latency_ms(self) -> float:

@@ -43,7 +43,7 @@ def encode_ragged(
     counts = (lengths + codec.config.hop_length - 1) // codec.config.hop_length
     inside = torch.arange(frames, device=audio.device) < counts[:, None]
     items = steady_items(len(audio), frames)
-    latents = codec.encoder(pad_items(audio, items), pad_items(inside, items))
+    latents = codec.encoder(pad_items(audio, items), inside=pad_items(inside, items))
     return codec.quantizer.encode(latents, stages)[: len(audio)] * inside[:, None]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from codec.checks import check
+from codec.context import Context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,3 +66,44 @@ class NacreConfig:
         l - 1, and all of that look-ahead is used.
         """
         return hop_length if self.causal else (self.fft_length - hop_length // self.upsampling) // 2
+
+    def encoder_context(self, hop_length: int) -> Context:
+        """Return the hops of audio around hop l that latents l depend on."""
+        kernel = self._kernel_context()
+        frame, skip = self.frame_before(hop_length), self.skip_before(hop_length)
+        after = max(self.frame_length - hop_length - frame, hop_length - skip)
+        return Context(
+            left=self.encoder_blocks * kernel.left + _ceil(max(frame, skip), hop_length),
+            right=self.encoder_blocks * kernel.right + _ceil(after, hop_length),
+        )
+
+    def decoder_context(self, hop_length: int) -> Context:
+        """Return the frames around frame l that hop l of the audio depends on, the skip's neighbour included."""
+        kernel = self._kernel_context()
+        part = hop_length // self.upsampling
+        before = self.transform_before(hop_length)
+        after = self.fft_length - part - before
+        # In parts: transforms that begin `before` samples ahead reach back that far, and so bring what follows.
+        left = _ceil(after, part) + self.decoder_blocks_upsampled * kernel.left
+        right = _ceil(before, part) + self.decoder_blocks_upsampled * kernel.right
+        return Context(
+            left=self.decoder_blocks * kernel.left + max(_ceil(left, self.upsampling), 1),
+            right=self.decoder_blocks * kernel.right + max(_ceil(right, self.upsampling), 1),
+        )
+
+    def latency_samples(self, hop_length: int) -> int:
+        """Return the samples from a hop's first until that hop can be played: itself, then all that it depends on.
+
+        Two hops when causal: the hop itself, and the next one's transforms that complete it.
+        """
+        right = self.encoder_context(hop_length).right + self.decoder_context(hop_length).right
+        return (1 + right) * hop_length
+
+    def _kernel_context(self) -> Context:
+        """Return the frames that one convolution reaches."""
+        half = self.kernel_size // 2
+        return Context(left=2 * half, right=0) if self.causal else Context(left=half, right=half)
+
+
+def _ceil(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)

@@ -12,7 +12,6 @@ from codec.chunked import decode_chunked, encode_chunked
 from codec.config import CodecConfig
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
-from codec.nacre.context import decoder_context, encoder_context
 from codec.ragged import encode_ragged
 
 CLIPS = sorted((Path(__file__).parents[1] / "data").glob("*.flac"))
@@ -72,15 +71,14 @@ def changed(function, size, at):
 
 def test_contexts_are_exact(codec):
     """No neighbour too few, and none too many: what one hop touches is what the contexts say."""
-    config = codec.config.network, codec.config.hop_length
-    hop, middle = codec.config.hop_length, 50
+    network, hop, middle = codec.config.network, codec.config.hop_length, 50
     with torch.inference_mode():
         for name, parameter in codec.named_parameters():
             if name.endswith(("scale", "project.weight")):
                 parameter.normal_()
         first = changed(codec.encoder, (1, 1, 100 * hop), slice(middle * hop, (middle + 1) * hop))
         last = changed(codec.decoder, (1, 8, 100), middle)
-    encoder, decoder = encoder_context(*config), decoder_context(*config)
+    encoder, decoder = network.encoder_context(hop), network.decoder_context(hop)
     assert first == (middle - encoder.right, middle + encoder.left)
     assert (last[0] // hop, last[1] // hop) == (middle - decoder.right, middle + decoder.left)
 
