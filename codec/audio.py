@@ -177,16 +177,20 @@ def write_audio(path: Path, audio: Audio, subtype: str | None = None) -> None:
 
 def audio_bytes(audio: Audio, format: str, subtype: str | None = None) -> bytes:
     """Encode as a file in memory; `format` is a suffix without its dot."""
-    container = {"oga": "OGG", "opus": "OGG", "aif": "AIFF"}.get(format, format.upper())
-    if format == "opus" and subtype is None:
-        subtype = "OPUS"
+    container, usual = file_format(format)
     buffer = io.BytesIO()
     try:
-        soundfile.write(buffer, audio.samples.T, audio.sample_rate, format=container, subtype=subtype)
+        soundfile.write(buffer, audio.samples.T, audio.sample_rate, format=container, subtype=subtype or usual)
     except (soundfile.LibsndfileError, ValueError) as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioError(f"can't write {format} at {audio.sample_rate} Hz: {reason}") from None
     return buffer.getvalue()
+
+
+def file_format(suffix: str) -> tuple[str, str | None]:
+    """Return libsndfile's names of the format of a suffix without its dot: container, and subtype if not its own."""
+    container = {"oga": "OGG", "opus": "OGG", "aif": "AIFF"}.get(suffix, suffix.upper())
+    return container, "OPUS" if suffix == "opus" else None
 
 
 def _open_blocks(source: Source, limits: AudioLimits) -> tuple[AudioInfo, Iterator[NDArray[np.float32]]]:

@@ -10,6 +10,8 @@ from codec.audio import AUDIO_SUFFIXES, SOUNDFILE_SUFFIXES, AudioLimits
 from codec.errors import AudioError, BitstreamError, NacreError
 from serving.commands import MODEL_HELP
 
+# Memory doesn't grow with the audio here, only the codes do.
+MAX_SECONDS = 100 * 3600.0
 _PATH = click.Path(path_type=Path)
 
 
@@ -37,9 +39,14 @@ def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, n
     from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.conversion import encode_source
+    from serving.progress import share_progress
 
     loaded = load_package(resolve_package(model))
-    encoded = encode_source(loaded, source, AudioLimits(), bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers)
+    limits = AudioLimits(max_seconds=MAX_SECONDS)
+    with share_progress("encoding") as progress:
+        encoded = encode_source(
+            loaded, source, limits, bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers, progress=progress
+        )
     write_bytes(target, encoded.data)
     size = f"{encoded.seconds:.2f} s, {len(encoded.data)} bytes, {encoded.measured_kbps:.2f} kbps"
     click.echo(f"{target}: {size}")
@@ -63,14 +70,20 @@ def decode(source: Path, target: Path, model: str) -> None:
     if target.suffix.lower() not in SOUNDFILE_SUFFIXES:
         raise AudioError(f"can't write '{target.name}': use one of .wav, .flac, .ogg, .opus or .mp3")
     _check_target(source, target)
-    from codec.audio import write_audio
-    from codec.compress import decompress
+    from codec.audio_blocks import write_blocks
+    from codec.compress_blocks import decompress_blocks
     from codec.weights import load_package
     from registry.resolve import resolve_package
+    from serving.progress import share_progress
 
-    audio = decompress(load_package(resolve_package(model)), source.read_bytes(), AudioLimits())
-    write_audio(target, audio)
-    click.echo(f"{target}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {audio.channels} channel(s)")
+    loaded = load_package(resolve_package(model))
+    limits = AudioLimits(max_seconds=MAX_SECONDS)
+    with share_progress("decoding") as progress:
+        audio = decompress_blocks(loaded, source.read_bytes(), limits, progress=progress)
+        header = audio.header
+        rate, length, channels = header.source_sample_rate, header.source_num_samples, header.channels
+        write_blocks(target, audio.blocks, sample_rate=rate, channels=channels, num_samples=length)
+    click.echo(f"{target}: {length / rate:.2f} s, {rate} Hz, {channels} channel(s)")
 
 
 def _check_target(source: Path, target: Path) -> None:
