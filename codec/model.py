@@ -5,6 +5,8 @@ Axes: audio, reconstruction [B, C, T]; latents, quantized [B, D, L]; codes [B, K
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +16,7 @@ from codec.config import CodecConfig
 from codec.families import FAMILIES
 from codec.quantizer import ResidualVectorQuantizer
 from codec.rows import pad_items, steady_items
+from codec.streaming import Stream
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,22 @@ class Codec(nn.Module):
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:
         """Decode codes [B, K, L] to audio [B, C, num_samples], by default all `L * hop_length` samples."""
         return self.decoder(self.quantizer.decode(codes))[..., :num_samples].clamp(-1, 1)
+
+    @contextmanager
+    def streaming(
+        self, batch_size: int = 1, *, num_quantizers: int | None = None, bitrate_kbps: float | None = None
+    ) -> Iterator[Stream]:
+        """Open a stream that encodes and decodes `batch_size` items side by side, as they come.
+
+        Raises:
+            BitrateError: Both choices were given, or the codec has no such number or bitrate.
+            CapabilityError: The codec is not causal.
+        """
+        stream = Stream(self, batch_size, self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps))
+        try:
+            yield stream
+        finally:
+            stream.close()
 
     def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
         """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer."""

@@ -32,7 +32,7 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, L, W] to [B, L, W], zeros beyond the ends."""
         if self.memory:
-            return self.extend(hidden, hidden.new_zeros(len(hidden), self.memory, hidden.shape[2]))[0]
+            return self.extend(hidden, self.start(len(hidden)))[0]
         return self._mix(hidden, hidden)
 
     def extend(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,28 @@ class ConvNeXtBlock(nn.Module):
         seen = torch.cat([past, hidden], dim=1)
         return self._mix(hidden, seen), seen[:, hidden.shape[1] :]
 
+    def start(self, batch_size: int) -> Tensor:
+        """Return the `past` [B, memory, W] before the first frame."""
+        return self.scale.new_zeros(batch_size, self.memory, len(self.scale))
+
     def _mix(self, hidden: Tensor, seen: Tensor) -> Tensor:
         mixed = self.depthwise(seen.transpose(1, 2)).transpose(1, 2)
         mixed = F.gelu(self.expand(self.norm(mixed)), approximate="tanh")
         return hidden + self.scale * self.project(mixed)
+
+
+def start_blocks(blocks: nn.Sequential, batch_size: int) -> tuple[Tensor, ...]:
+    """Return each block's `past` before the first frame."""
+    return tuple(block.start(batch_size) for block in blocks if isinstance(block, ConvNeXtBlock))
+
+
+def extend_blocks(
+    blocks: nn.Sequential, hidden: Tensor, pasts: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Map hidden [B, L, W] through blocks that go on from `pasts`; also return their next ones."""
+    following = []
+    for block, past in zip(blocks, pasts, strict=True):
+        assert isinstance(block, ConvNeXtBlock)
+        hidden, kept = block.extend(hidden, past)
+        following.append(kept)
+    return hidden, tuple(following)

@@ -6,12 +6,14 @@ unit length (a unit phasor), which has no wrap-around and learned far faster her
 Axes: latents [B, D, L]; hidden [B, L, W]; spectrum [B, L * U, C, F]; reconstruction [B, C, L * hop].
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.nacre.convnext import ConvNeXtBlock
-from codec.nacre.framing import overlap_add
+from codec.nacre.convnext import ConvNeXtBlock, extend_blocks, start_blocks
+from codec.nacre.framing import extend_sum, overlap_add
 from codec.nacre.linear_skip import LinearSynthesis
 
 MAX_LOG_MAGNITUDE = 5.0
@@ -59,6 +61,21 @@ class InverseSTFTHead(nn.Module):
         self.project.bias.unflatten(0, (self.channels, 3, -1))[:, 0].fill_(-3.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DecoderState:
+    """What a causal decoder holds: each block's `past` [B, memory, W], and the sums still open.
+
+    `head` [B, C, fft_length - part] and `skip` [B, C, hop] both begin one hop behind the frames heard; that hop doesn't
+    exist until one was: `started`.
+    """
+
+    pasts: tuple[Tensor, ...]
+    pasts_upsampled: tuple[Tensor, ...]
+    head: Tensor
+    skip: Tensor
+    started: bool
+
+
 class Decoder(nn.Module):
     """Map latents to audio."""
 
@@ -70,6 +87,7 @@ class Decoder(nn.Module):
         def blocks(count: int) -> nn.Sequential:
             return nn.Sequential(*(ConvNeXtBlock(network) for _ in range(count)))
 
+        self.can_stream = network.causal
         self.upsampling = upsampling
         self.embed = nn.Linear(config.latent_dim, width)
         self.blocks = blocks(network.decoder_blocks)
@@ -85,6 +103,36 @@ class Decoder(nn.Module):
         hidden = self.blocks(self.embed(latents))
         hidden = self.blocks_upsampled(self.upsampled(hidden))
         return self.head(self.norm(hidden)) + self.skip(latents)
+
+    def start(self, batch_size: int) -> DecoderState:
+        """Return the state of a causal decoder before the first frame."""
+        head, skip, weight = self.head, self.skip, self.skip.weight
+        return DecoderState(
+            pasts=start_blocks(self.blocks, batch_size),
+            pasts_upsampled=start_blocks(self.blocks_upsampled, batch_size),
+            head=weight.new_zeros(batch_size, head.channels, head.fft_length - head.hop_length),
+            skip=weight.new_zeros(batch_size, head.channels, skip.hop_length),
+            started=False,
+        )
+
+    def extend(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Map latents [B, D, L] that follow `state` to the audio [B, C, T] that they make final, and the next state.
+
+        T is `L * hop`, one hop less the first time.
+        """
+        latents = inputs.transpose(1, 2)
+        hidden, pasts = extend_blocks(self.blocks, self.embed(latents), state.pasts)
+        hidden, upsampled = extend_blocks(self.blocks_upsampled, self.upsampled(hidden), state.pasts_upsampled)
+        frames = self.head.transform(self.norm(hidden))
+        audio, head = extend_sum(frames, self.head.hop_length, state.head)
+        skipped, skip = extend_sum(self.skip.synthesise(latents), self.skip.hop_length, state.skip)
+        following = DecoderState(pasts=pasts, pasts_upsampled=upsampled, head=head, skip=skip, started=True)
+        return (audio * self.head.gain + skipped)[..., 0 if state.started else self.skip.hop_length :], following
+
+    def flush(self, state: DecoderState) -> Tensor:
+        """Return the last hop [B, C, hop], as it is without a next frame; nothing if there was none at all."""
+        length = self.skip.hop_length if state.started else 0
+        return state.head[..., :length] * self.head.gain + state.skip[..., :length]
 
     def upsampled(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, L, W] to [B, L * U, W]."""

@@ -27,6 +27,17 @@ def overlap_add(frames: Tensor, hop: int, before: int) -> Tensor:
     return add_up(frames, hop)[..., before : before + frames.shape[1] * hop]
 
 
+def extend_sum(frames: Tensor, hop: int, tail: Tensor) -> tuple[Tensor, Tensor]:
+    """Add frames [B, L, C, length] onto `tail` [B, C, length - hop], what earlier ones left.
+
+    Return the samples [B, C, L * hop] that no later frame touches, and the next tail.
+    """
+    total = add_up(frames, hop)
+    total = total + F.pad(tail, (0, total.shape[-1] - tail.shape[-1]))
+    final = frames.shape[1] * hop
+    return total[..., :final], total[..., final:]
+
+
 def add_up(frames: Tensor, hop: int) -> Tensor:
     """Add frames [B, L, C, length] up to all they cover, [B, C, (L - 1) * hop + length]."""
     batch, count, channels, length = frames.shape
