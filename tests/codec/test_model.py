@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F
+from torch.nn.functional import conv1d, fold, gelu, linear, pad
 
 from codec.nacre.framing import overlap_add, split_frames
 from codec.nacre.linear_skip import mdct_basis
@@ -69,26 +69,26 @@ def test_the_centred_form_keeps_its_formula(make_codec):
 
     def block(module, hidden):
         convolution = module.depthwise
-        mixed = F.conv1d(hidden.mT, convolution.weight, convolution.bias, padding=1, groups=16).mT
-        mixed = F.gelu(module.expand(module.norm(mixed)), approximate="tanh")
+        mixed = conv1d(hidden.mT, convolution.weight, convolution.bias, padding=1, groups=16).mT
+        mixed = gelu(module.expand(module.norm(mixed)), approximate="tanh")
         return hidden + module.scale * module.project(mixed)
 
     def add_up(frames, hop):
         count = frames.shape[1]
         columns = frames.reshape(1, count, 64).mT
-        total = F.fold(columns, (1, (count - 1) * hop + 64), (1, 64), stride=(1, hop)).view(1, 1, -1)
+        total = fold(columns, (1, (count - 1) * hop + 64), (1, 64), stride=(1, hop)).view(1, 1, -1)
         start = (64 - hop) // 2
         return total[..., start : start + count * hop]
 
     audio = 0.1 * torch.randn(1, 1, 50 * 32)
     with torch.inference_mode():
-        frames = F.pad(audio, (16, 16)).unfold(-1, 64, 32)[:, 0]
+        frames = pad(audio, (16, 16)).unfold(-1, 64, 32)[:, 0]
         hidden = block(encoder.blocks[0], encoder.norm_in(encoder.embed(frames)))
-        latents = encoder.project(encoder.norm_out(hidden)) + F.linear(frames, encoder.skip.weight)
+        latents = encoder.project(encoder.norm_out(hidden)) + linear(frames, encoder.skip.weight)
         assert torch.equal(encoder(audio), latents.mT)
         hidden = decoder.upsample(block(decoder.blocks[0], decoder.embed(latents))).view(1, 100, 16)
         parts = decoder.head.transform(decoder.norm(block(decoder.blocks_upsampled[0], hidden)))
-        skip = F.linear(latents, decoder.skip.weight)
+        skip = linear(latents, decoder.skip.weight)
         assert torch.equal(decoder(latents.mT), add_up(parts, 16) * 0.5 + add_up(skip, 32))
 
 
