@@ -75,8 +75,12 @@ def compress_source(
     counted = _Counted(blocks, info.num_samples, progress)
     prepared = resample_blocks(counted, info.sample_rate, config.sample_rate)
     streams = (torch.from_numpy(block).unflatten(0, (-1, config.channels)).to(device) for block in prepared)
-    codes = [part.cpu().numpy().astype(np.uint16) for part in _encode(model.codec, streams, stages)]
-    whole = np.concatenate(codes, axis=-1).astype(np.int64)
+    # One buffer: thousands of small arrays would pin the heap between the windows' large ones.
+    held = bytearray()
+    for part in _encode(model.codec, streams, stages):
+        held += part.cpu().numpy().astype(np.uint16).transpose(2, 0, 1).tobytes()
+    shape = (-1, info.channels // config.channels, stages)
+    whole = np.frombuffer(held, np.uint16).reshape(shape).transpose(1, 2, 0).astype(np.int64)
     data = container_of(model.package, whole, info.channels, info.sample_rate, counted.num_samples)
     return Compressed(data=data, sample_rate=info.sample_rate, num_samples=counted.num_samples)
 
