@@ -108,10 +108,26 @@ def read_audio(source: Source, limits: AudioLimits | None = None) -> Audio:
         LimitError: It is larger than `limits` allow.
         MissingToolError: It needs the optional extra `m4a`.
     """
+    info, blocks = read_blocks(source, limits)
+    return Audio(samples=np.concatenate(list(blocks), axis=1), sample_rate=info.sample_rate)
+
+
+def read_blocks(source: Source, limits: AudioLimits | None = None) -> tuple[AudioInfo, Iterator[NDArray[np.float32]]]:
+    """Probe a file, and decode it in blocks [C, n], at its own sample rate and with its own channels.
+
+    Raises:
+        AudioError: It is not audio; and while iterating, it holds no samples, or some that are not finite.
+        LimitError: It is larger than `limits` allow; also while iterating.
+        MissingToolError: It needs the optional extra `m4a`.
+    """
     limits = limits or AudioLimits()
     info, blocks = _open_blocks(source, limits)
-    most = int(limits.max_seconds * info.sample_rate)
-    parts: list[NDArray[np.float32]] = []
+    return info, _checked(blocks, int(limits.max_seconds * info.sample_rate), limits, source)
+
+
+def _checked(
+    blocks: Iterator[NDArray[np.float32]], most: int, limits: AudioLimits, source: Source
+) -> Iterator[NDArray[np.float32]]:
     total = 0
     for block in blocks:
         total += block.shape[1]
@@ -119,10 +135,9 @@ def read_audio(source: Source, limits: AudioLimits | None = None) -> Audio:
             raise LimitError(f"{_name(source)} is longer than the {limits.max_seconds:g} s allowed")
         if not np.isfinite(block).all():
             raise AudioError(f"{_name(source)} holds samples that are not finite (NaN or infinity)")
-        parts.append(block)
+        yield block
     if total == 0:
         raise AudioError(f"{_name(source)} holds no samples")
-    return Audio(samples=np.concatenate(parts, axis=1), sample_rate=info.sample_rate)
 
 
 def resampled_length(num_samples: int, from_hz: int, to_hz: int) -> int:
@@ -162,16 +177,20 @@ def write_audio(path: Path, audio: Audio, subtype: str | None = None) -> None:
 
 def audio_bytes(audio: Audio, format: str, subtype: str | None = None) -> bytes:
     """Encode as a file in memory; `format` is a suffix without its dot."""
-    container = {"oga": "OGG", "opus": "OGG", "aif": "AIFF"}.get(format, format.upper())
-    if format == "opus" and subtype is None:
-        subtype = "OPUS"
+    container, usual = file_format(format)
     buffer = io.BytesIO()
     try:
-        soundfile.write(buffer, audio.samples.T, audio.sample_rate, format=container, subtype=subtype)
+        soundfile.write(buffer, audio.samples.T, audio.sample_rate, format=container, subtype=subtype or usual)
     except (soundfile.LibsndfileError, ValueError) as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioError(f"can't write {format} at {audio.sample_rate} Hz: {reason}") from None
     return buffer.getvalue()
+
+
+def file_format(suffix: str) -> tuple[str, str | None]:
+    """Return libsndfile's names of the format of a suffix without its dot: container, and subtype if not its own."""
+    container = {"oga": "OGG", "opus": "OGG", "aif": "AIFF"}.get(suffix, suffix.upper())
+    return container, "OPUS" if suffix == "opus" else None
 
 
 def _open_blocks(source: Source, limits: AudioLimits) -> tuple[AudioInfo, Iterator[NDArray[np.float32]]]:

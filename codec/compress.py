@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_length
 from codec.config import CodecConfig
@@ -40,24 +41,32 @@ def compress(
     prepared = resample(audio, config.sample_rate)
     streams = torch.from_numpy(prepared.samples).unflatten(0, (-1, config.channels))
     device = next(model.codec.parameters()).device
-    codes = model.codec.encode(streams.to(device), num_quantizers=stages)
+    codes = model.codec.encode(streams.to(device), num_quantizers=stages).cpu().numpy()
+    return container_of(model.package, codes, audio.channels, audio.sample_rate, audio.num_samples)
+
+
+def container_of(
+    package: Package, codes: NDArray[np.int64], channels: int, source_sample_rate: int, source_num_samples: int
+) -> bytes:
+    """Return the container of codes [S, K, L], made by `package` from audio with those facts."""
+    config = package.config
     header = Header(
         codec_name=config.name,
-        fingerprint=model.package.short_fingerprint,
+        fingerprint=package.short_fingerprint,
         sample_rate=config.sample_rate,
-        num_samples=prepared.num_samples,
-        source_sample_rate=audio.sample_rate,
-        source_num_samples=audio.num_samples,
-        channels=audio.channels,
+        num_samples=resampled_length(source_num_samples, source_sample_rate, config.sample_rate),
+        source_sample_rate=source_sample_rate,
+        source_num_samples=source_num_samples,
+        channels=channels,
         num_streams=len(codes),
-        num_quantizers=stages,
+        num_quantizers=codes.shape[1],
         codebook_size=config.quantizer.codebook_size,
         hop_length=config.hop_length,
         frames_per_block=fit_block(
-            round(BLOCK_SECONDS * config.frame_rate), len(codes), stages, config.quantizer.codebook_size
+            round(BLOCK_SECONDS * config.frame_rate), len(codes), codes.shape[1], config.quantizer.codebook_size
         ),
     )
-    return write_container(header, codes.cpu().numpy())
+    return write_container(header, codes)
 
 
 def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = None) -> Audio:
@@ -106,14 +115,27 @@ def check_model(package: Package, header: Header) -> None:
 def _check_audio(audio: Audio, config: CodecConfig) -> None:
     if audio.num_samples == 0:
         raise AudioError("the audio holds no samples")
-    if audio.channels % config.channels:
-        raise AudioError(f"the audio has {audio.channels} channels; '{config.name}' codes {config.channels} at a time")
+    check_channels(audio.channels, config)
     if not np.isfinite(audio.samples).all():
         raise AudioError("the audio holds samples that are not finite (NaN or infinity)")
 
 
+def check_channels(channels: int, config: CodecConfig) -> None:
+    """Check that the codec can code that many channels.
+
+    Raises:
+        AudioError: They are no multiple of the codec's.
+    """
+    if channels % config.channels:
+        raise AudioError(f"the audio has {channels} channels; '{config.name}' codes {config.channels} at a time")
+
+
 def check_limits(header: Header, limits: AudioLimits) -> None:
-    """Refuse what a container claims before its codes are unpacked; its rate decides how far resampling grows it."""
+    """Refuse what a container claims before its codes are unpacked; its rate decides how far resampling grows it.
+
+    Raises:
+        LimitError: It claims to be larger than `limits` allow.
+    """
     rate, channels = header.source_sample_rate, header.channels
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
         rule = f"{limits.min_sample_rate} to {limits.max_sample_rate} Hz"

@@ -104,9 +104,14 @@ class CodecConfig:
         return self.sample_rate / self.hop_length
 
     @property
+    def latency_samples(self) -> int | None:
+        """Algorithmic latency: from the first sample of a hop going in until it can come out; None if unbounded."""
+        return self.network.latency_samples(self.hop_length)
+
+    @property
     def latency_ms(self) -> float | None:
-        """Algorithmic latency: what a frame waits for before it can be coded; None if the family doesn't stream."""
-        samples = self.network.latency_samples(self.hop_length)
+        """Algorithmic latency in milliseconds; the time to compute comes on top."""
+        samples = self.latency_samples
         return None if samples is None else 1000 * samples / self.sample_rate
 
     def num_frames(self, num_samples: int) -> int:

@@ -4,7 +4,7 @@
     ├── AudioError            the audio can't be used: undecodable, empty, not finite, too long
     │   └── LimitError        the audio, or a container's claim, is larger than allowed
     ├── BitrateError          the model has no such bitrate or number of quantizers
-    ├── CapabilityError       the model wasn't built to do what was asked of it
+    ├── CapabilityError       the model can't do what was asked of it
     ├── BitstreamError        the container is damaged, cut, or no container at all
     │   └── ModelMismatchError    a good container, made by another model
     ├── PackageError          the package directory is incomplete, altered or not a package
@@ -45,7 +45,7 @@ class BitrateError(NacreError, ValueError):
 
 
 class CapabilityError(NacreError, ValueError):
-    """The model wasn't built to do what was asked of it."""
+    """The model can't do what was asked of it."""
 
     code = "not_capable"
 

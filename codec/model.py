@@ -5,6 +5,8 @@ Axes: audio, reconstruction [B, C, T]; latents, quantized [B, D, L]; codes [B, K
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +17,8 @@ from codec.errors import CapabilityError
 from codec.factorized import FactorizedResidualVectorQuantizer
 from codec.families import FAMILIES, can_denoise
 from codec.quantizer import ResidualVectorQuantizer
+from codec.rows import pad_items, steady_items
+from codec.streaming import Stream
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,30 @@ class Codec(nn.Module):
         stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
         if denoise and not can_denoise(self.config):
             raise CapabilityError(f"'{self.config.name}' can't denoise: train a codec whose network.denoising is true")
-        conditions = [audio.new_ones(len(audio), dtype=torch.bool)] if denoise else []
-        return self.quantizer.encode(self.encoder(audio, *conditions), stages)
+        items = steady_items(len(audio), self.config.num_frames(audio.shape[-1]))
+        conditions = [audio.new_ones(items, dtype=torch.bool)] if denoise else []
+        return self.quantizer.encode(self.encoder(pad_items(audio, items), *conditions), stages)[: len(audio)]
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:
         """Decode codes [B, K, L] to audio [B, C, num_samples], by default all `L * hop_length` samples."""
         return self.decoder(self.quantizer.decode(codes))[..., :num_samples].clamp(-1, 1)
+
+    @contextmanager
+    def streaming(
+        self, batch_size: int = 1, *, num_quantizers: int | None = None, bitrate_kbps: float | None = None
+    ) -> Iterator[Stream]:
+        """Open a stream that encodes and decodes `batch_size` items side by side, as they come.
+
+        Raises:
+            BitrateError: Both choices were given, or the codec has no such number or bitrate.
+            CapabilityError: The codec is not causal.
+        """
+        stream = Stream(self, batch_size, self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps))
+        try:
+            yield stream
+        finally:
+            stream.close()
 
     def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
         """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codec.audio import AudioLimits, Source, read_audio
-from codec.compress import compress
+from codec.audio import AudioLimits, Source
+from codec.compress_blocks import Progress, compress_source
 from codec.weights import LoadedPackage
 
 
@@ -33,6 +33,7 @@ def encode_source(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    progress: Progress | None = None,
 ) -> Encoded:
     """Encode a file, or a file in memory; neither choice given means all of the codec's quantizers.
 
@@ -42,6 +43,7 @@ def encode_source(
         LimitError: It is larger than `limits` allow.
         MissingToolError: It needs the optional extra `m4a`.
     """
-    audio = read_audio(source, limits)
-    data = compress(model, audio, num_quantizers=num_quantizers, bitrate_kbps=bitrate_kbps)
-    return Encoded(data=data, seconds=audio.seconds)
+    compressed = compress_source(
+        model, source, limits, num_quantizers=num_quantizers, bitrate_kbps=bitrate_kbps, progress=progress
+    )
+    return Encoded(data=compressed.data, seconds=compressed.seconds)

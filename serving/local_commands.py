@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from codec.audio import Audio
     from codec.weights import LoadedPackage
 
+# Memory doesn't grow with the audio here, only the codes do.
+MAX_SECONDS = 100 * 3600.0
 _PATH = click.Path(path_type=Path)
 
 
@@ -44,10 +46,15 @@ def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, n
     from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.conversion import encode_source
+    from serving.progress import share_progress
 
     loaded = load_package(resolve_package(model))
     audio = io.BytesIO(read_input(source)) if source == PIPE else source
-    encoded = encode_source(loaded, audio, AudioLimits(), bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers)
+    limits = AudioLimits(max_seconds=MAX_SECONDS)
+    with share_progress("encoding") as progress:
+        encoded = encode_source(
+            loaded, audio, limits, bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers, progress=progress
+        )
     write_output(target, encoded.data)
     size = f"{encoded.seconds:.2f} s, {len(encoded.data)} bytes, {encoded.measured_kbps:.2f} kbps"
     click.echo(f"{target}: {size}", err=target == PIPE)
@@ -79,25 +86,50 @@ def decode(source: Path, target: Path, model: str, start: float | None, duration
     if target != PIPE and target.suffix.lower() not in SOUNDFILE_SUFFIXES:
         raise AudioError(f"can't write '{target.name}': use one of .wav, .flac, .ogg, .opus or .mp3")
     _check_target(source, target)
-    from codec.audio import audio_bytes, write_audio
     from codec.weights import load_package
     from registry.resolve import resolve_package
 
     loaded = load_package(resolve_package(model))
-    if excerpt:
-        audio = _decode_excerpt(loaded, source, start or 0.0, duration)
-    elif conceal:
-        audio = _decode_damaged(loaded, source)
+    if conceal or excerpt:
+        audio = _decode_damaged(loaded, source) if conceal else _decode_excerpt(loaded, source, start or 0.0, duration)
+        facts = _write(target, audio)
     else:
-        from codec.compress import decompress
+        facts = _decode_whole(loaded, source, target)
+    click.echo(f"{target}: {facts}", err=target == PIPE)
 
-        audio = decompress(loaded, read_input(source), AudioLimits())
+
+def _decode_whole(model: LoadedPackage, source: Path, target: Path) -> str:
+    """Decode in constant memory, unless the target is a pipe, whose wav header comes first; return what was written."""
+    from codec.audio_blocks import write_blocks
+    from codec.compress import decompress
+    from codec.compress_blocks import decompress_blocks
+    from serving.progress import share_progress
+
+    limits = AudioLimits(max_seconds=MAX_SECONDS)
+    data = read_input(source)
+    if target == PIPE:
+        return _write(target, decompress(model, data, limits))
+    with share_progress("decoding") as progress:
+        audio = decompress_blocks(model, data, limits, progress=progress)
+        header = audio.header
+        rate, length, channels = header.source_sample_rate, header.source_num_samples, header.channels
+        write_blocks(target, audio.blocks, sample_rate=rate, channels=channels, num_samples=length)
+    return _facts(length / rate, rate, channels)
+
+
+def _write(target: Path, audio: Audio) -> str:
+    """Write to a file or standard output; return what was written."""
+    from codec.audio import audio_bytes, write_audio
+
     if target == PIPE:
         write_output(target, audio_bytes(audio, "wav"))
     else:
         write_audio(target, audio)
-    facts = f"{audio.seconds:.2f} s, {audio.sample_rate} Hz, {audio.channels} channel(s)"
-    click.echo(f"{target}: {facts}", err=target == PIPE)
+    return _facts(audio.seconds, audio.sample_rate, audio.channels)
+
+
+def _facts(seconds: float, sample_rate: int, channels: int) -> str:
+    return f"{seconds:.2f} s, {sample_rate} Hz, {channels} channel(s)"
 
 
 def _decode_excerpt(model: LoadedPackage, source: Path, start: float, duration: float | None) -> Audio:

@@ -1,6 +1,7 @@
 """ConvNeXt block on sequences (Liu et al. 2022, arXiv 2201.03545; in 1-D as in Vocos, arXiv 2306.00814).
 
-Deviation: channels last throughout, so that both dense layers are plain matrix products.
+Deviations: channels last throughout, so that both dense layers are plain matrix products; causal on request, with the
+convolution over this frame and those before it.
 
 Axes: hidden [B, L, W]; B items, L frames, W width.
 """
@@ -9,22 +10,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codec.nacre.config import NacreConfig
+
 LAYER_SCALE = 0.1
 
 
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution over time, then a two-layer perceptron, added to the input."""
 
-    def __init__(self, width: int, kernel_size: int, expansion: int) -> None:
+    def __init__(self, network: NacreConfig) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(width, width, kernel_size, groups=width, padding=kernel_size // 2)
+        width, kernel_size, expansion = network.width, network.kernel_size, network.expansion
+        self.memory = kernel_size - 1 if network.causal else 0
+        padding = 0 if network.causal else kernel_size // 2
+        self.depthwise = nn.Conv1d(width, width, kernel_size, groups=width, padding=padding)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.expand = nn.Linear(width, expansion * width)
         self.project = nn.Linear(expansion * width, width)
         self.scale = nn.Parameter(torch.full((width,), LAYER_SCALE))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden [B, L, W] to [B, L, W]."""
-        mixed = self.depthwise(hidden.transpose(1, 2)).transpose(1, 2)
+        """Map hidden [B, L, W] to [B, L, W], zeros beyond the ends."""
+        if self.memory:
+            return self.extend(hidden, self.start(len(hidden)))[0]
+        return self._mix(hidden, hidden)
+
+    def extend(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Map hidden [B, L, W] that follows inputs `past` [B, memory, W]; also return the `past` of what follows."""
+        seen = torch.cat([past, hidden], dim=1)
+        return self._mix(hidden, seen), seen[:, hidden.shape[1] :]
+
+    def start(self, batch_size: int) -> Tensor:
+        """Return the `past` [B, memory, W] before the first frame."""
+        return self.scale.new_zeros(batch_size, self.memory, len(self.scale))
+
+    def _mix(self, hidden: Tensor, seen: Tensor) -> Tensor:
+        mixed = self.depthwise(seen.transpose(1, 2)).transpose(1, 2)
         mixed = F.gelu(self.expand(self.norm(mixed)), approximate="tanh")
         return hidden + self.scale * self.project(mixed)
+
+
+def start_blocks(blocks: nn.Sequential, batch_size: int) -> tuple[Tensor, ...]:
+    """Return each block's `past` before the first frame."""
+    return tuple(block.start(batch_size) for block in blocks if isinstance(block, ConvNeXtBlock))
+
+
+def extend_blocks(
+    blocks: nn.Sequential, hidden: Tensor, pasts: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Map hidden [B, L, W] through blocks that go on from `pasts`; also return their next ones."""
+    following = []
+    for block, past in zip(blocks, pasts, strict=True):
+        assert isinstance(block, ConvNeXtBlock)
+        hidden, kept = block.extend(hidden, past)
+        following.append(kept)
+    return hidden, tuple(following)

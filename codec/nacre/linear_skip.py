@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.nacre.framing import overlap_add, split_frames
+from codec.config import CodecConfig
+from codec.nacre.config import NacreConfig
+from codec.nacre.framing import centred, overlap_add, split_frames
 
 WHITENING_EXPONENT = 0.6
 
@@ -23,29 +25,40 @@ WHITENING_EXPONENT = 0.6
 class LinearAnalysis(nn.Linear):
     """Map frames of two hops to latents, in fp32."""
 
-    def __init__(self, channels: int, hop_length: int, latent_dim: int) -> None:
-        super().__init__(2 * hop_length * channels, latent_dim, bias=False)
-        self.hop_length = hop_length
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__(2 * config.hop_length * config.channels, config.latent_dim, bias=False)
+        assert isinstance(config.network, NacreConfig)
+        self.hop_length = config.hop_length
+        self.before = config.network.skip_before(config.hop_length)
 
     def forward(self, audio: Tensor) -> Tensor:
         """Map audio [B, C, L * hop] to latents [B, L, D]."""
-        with torch.autocast(audio.device.type, enabled=False):
-            return super().forward(_frames(audio.float(), self.hop_length))
+        return self.analyse(split_frames(audio, 2 * self.hop_length, self.hop_length, self.before))
+
+    def analyse(self, frames: Tensor) -> Tensor:
+        """Map frames [B, L, C, 2 * hop] to latents [B, L, D]."""
+        with torch.autocast(frames.device.type, enabled=False):
+            return super().forward(frames.flatten(2).float())
 
 
 class LinearSynthesis(nn.Linear):
     """Map latents to frames of two hops and add them up, in fp32."""
 
-    def __init__(self, channels: int, hop_length: int, latent_dim: int) -> None:
-        super().__init__(latent_dim, 2 * hop_length * channels, bias=False)
-        self.channels = channels
-        self.hop_length = hop_length
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__(config.latent_dim, 2 * config.hop_length * config.channels, bias=False)
+        self.channels = config.channels
+        assert isinstance(config.network, NacreConfig)
+        self.hop_length = config.hop_length
+        self.before = config.network.skip_before(config.hop_length)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents [B, L, D] to audio [B, C, L * hop]."""
+        return overlap_add(self.synthesise(latents), self.hop_length, self.before)
+
+    def synthesise(self, latents: Tensor) -> Tensor:
+        """Map latents [B, L, D] to frames [B, L, C, 2 * hop], to be added up."""
         with torch.autocast(latents.device.type, enabled=False):
-            frames = super().forward(latents.float())
-            return overlap_add(frames.unflatten(-1, (self.channels, -1)), self.hop_length)
+            return super().forward(latents.float()).unflatten(-1, (self.channels, -1))
 
 
 @dataclass(frozen=True)
@@ -82,4 +95,4 @@ def mdct_basis(hop_length: int) -> Tensor:
 
 def _frames(audio: Tensor, hop_length: int) -> Tensor:
     """Cut audio [B, C, L * hop] into frames of two hops, all channels side by side: [B, L, N]."""
-    return split_frames(audio, 2 * hop_length, hop_length).flatten(2)
+    return split_frames(audio, 2 * hop_length, hop_length, centred(2 * hop_length, hop_length)).flatten(2)
