@@ -24,4 +24,4 @@ def test_the_nacre_family_is_described_too(make_config):
     assert description.encoder.multiply_adds > 0
     assert description.frame_rate == 250
     assert description.bitrates_kbps == pytest.approx([1, 2, 3, 4])
-    assert description.latency_ms is None
+    assert description.latency_ms == 24  # its hop, and what its transforms and convolutions look ahead
