@@ -22,6 +22,7 @@ import torch
 from codec.audio import Audio, write_audio
 from codec.config import CodecConfig
 from codec.model import Codec
+from codec.nacre.config import NacreConfig
 
 SECONDS = 10
 RUNS = 5
@@ -39,7 +40,7 @@ def median_seconds(action: Callable[[], object]) -> float:
 
 
 def measure_nacre(batch: int) -> dict[str, float]:
-    codec = Codec(CodecConfig(name="benchmark")).eval()
+    codec = Codec(CodecConfig(name="benchmark", network=NacreConfig())).eval()
     audio = 0.1 * torch.randn(batch, 1, SECONDS * RATE)
     codec.initialize_network(audio)
     codec.initialize_codebooks(audio)

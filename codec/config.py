@@ -75,7 +75,7 @@ class CodecConfig:
     hop_length: int = 320
     latent_dim: int = 96
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
-    network: NacreConfig | DacConfig = field(default_factory=NacreConfig)
+    network: NacreConfig | DacConfig
 
     def __post_init__(self) -> None:
         """Check the ranges.

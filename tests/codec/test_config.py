@@ -6,7 +6,7 @@ from codec.config import CodecConfig, QuantizerConfig
 from codec.errors import BitrateError, PackageError
 from codec.nacre.config import NacreConfig
 
-CONFIG = CodecConfig(name="nacre-16k-speech")
+CONFIG = CodecConfig(name="nacre-16k-speech", network=NacreConfig())
 
 
 def test_json_round_trip():
