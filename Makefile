@@ -64,9 +64,12 @@ serve: $(READY) ## Serve a registered model: make serve MODEL=nacre-16k-speech@p
 	$(BIN)/nacre serve --model $(MODEL) $(ARGS)
 
 .PHONY: benchmark
-benchmark: $(READY) ## Measure the speed of the codec on this machine, and fuzz the container
+benchmark: $(READY) ## Measure the codec's speed beside EnCodec, Mimi and DAC on this machine
 	$(BIN)/python -m benchmarks.codec $(ARGS)
-	$(BIN)/python -m benchmarks.fuzz_container
+
+.PHONY: fuzz
+fuzz: $(READY) ## Read 200,000 damaged containers, in some minutes
+	$(BIN)/python -m benchmarks.fuzz_container $(ARGS)
 
 .PHONY: clean
 clean: ## Remove the environments and caches (never NACRE_HOME)

@@ -1,12 +1,10 @@
 """Imported EnCodec models against the reference, with random weights: the same codes, the same audio."""
 
-import json
-
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from codec.errors import PackageError
+from codec.hf_import import read_hf
 from codec.seanet.hf import import_encodec
 
 transformers = pytest.importorskip("transformers")
@@ -59,8 +57,7 @@ def pair(request, tmp_path_factory):
     reference = make_reference(MODELS[request.param])
     directory = tmp_path_factory.mktemp("hf")
     reference.save_pretrained(directory)
-    config = json.loads((directory / "config.json").read_text())
-    return reference, import_encodec(config, load_file(directory / "model.safetensors"))
+    return reference, read_hf(directory)
 
 
 def assert_same(reference, codec, audio, kbps):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from codec.config import CodecConfig, QuantizerConfig
+from codec.errors import RunError
 from codec.nacre.config import NacreConfig
 from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
 from training.module import CodecTrainer
@@ -94,3 +95,15 @@ def test_configs_that_ship_are_complete_and_valid():
             given = {k: tuple(v) if isinstance(v, list) else v for k, v in model[key].items()}
             assert set(given) == set(cls.__dataclass_fields__), (path, key)
             cls(**given)
+
+
+def test_factorized_codes_start_with_the_network():
+    codec = CodecConfig(
+        name="tiny",
+        hop_length=160,
+        quantizer=QuantizerConfig(kind="factorized", num_quantizers=2, codebook_size=16, codebook_dim=4),
+        network=NacreConfig(width=16, encoder_blocks=1, frame_length=320, fft_length=320),
+    )
+    with pytest.raises(RunError, match="start_step must be 0"):
+        CodecTrainer(codec=codec, quantizer=QuantizerTraining(start_step=10))
+    assert CodecTrainer(codec=codec, quantizer=QuantizerTraining(start_step=0)).quantizer_training.start_step == 0
