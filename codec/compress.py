@@ -42,17 +42,17 @@ def compress(
     streams = torch.from_numpy(prepared.samples).unflatten(0, (-1, config.channels))
     device = next(model.codec.parameters()).device
     codes = model.codec.encode(streams.to(device), num_quantizers=stages).cpu().numpy()
-    return container_of(model.package, codes, audio.channels, audio.sample_rate, audio.num_samples)
+    return container_of(model, codes, audio.channels, audio.sample_rate, audio.num_samples)
 
 
 def container_of(
-    package: Package, codes: NDArray[np.int64], channels: int, source_sample_rate: int, source_num_samples: int
+    model: LoadedPackage, codes: NDArray[np.int64], channels: int, source_sample_rate: int, source_num_samples: int
 ) -> bytes:
-    """Return the container of codes [S, K, L], made by `package` from audio with those facts."""
-    config = package.config
+    """Return the container of codes [S, K, L], made by `model` from audio with those facts."""
+    config = model.package.config
     header = Header(
         codec_name=config.name,
-        fingerprint=package.short_fingerprint,
+        fingerprint=model.package.short_fingerprint,
         sample_rate=config.sample_rate,
         num_samples=resampled_length(source_num_samples, source_sample_rate, config.sample_rate),
         source_sample_rate=source_sample_rate,
@@ -65,8 +65,9 @@ def container_of(
         frames_per_block=fit_block(
             round(BLOCK_SECONDS * config.frame_rate), len(codes), codes.shape[1], config.quantizer.codebook_size
         ),
+        coder=b"" if model.coder is None else model.coder.fingerprint,
     )
-    return write_container(header, codes)
+    return write_container(header, codes, model.coder)
 
 
 def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = None) -> Audio:
@@ -80,7 +81,7 @@ def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = N
     header = read_header(data)
     check_limits(header, limits or AudioLimits())
     check_model(model.package, header)
-    container = read_container(data)
+    container = read_container(data, model.coder)
     device = next(model.codec.parameters()).device
     samples = model.codec.decode(torch.from_numpy(container.codes).to(device), num_samples=header.num_samples)
     decoded = Audio(samples=samples.flatten(0, 1).cpu().numpy(), sample_rate=header.sample_rate)

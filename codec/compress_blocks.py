@@ -81,7 +81,7 @@ def compress_source(
         held += part.cpu().numpy().astype(np.uint16).transpose(2, 0, 1).tobytes()
     shape = (-1, info.channels // config.channels, stages)
     whole = np.frombuffer(held, np.uint16).reshape(shape).transpose(1, 2, 0).astype(np.int64)
-    data = container_of(model.package, whole, info.channels, info.sample_rate, counted.num_samples)
+    data = container_of(model, whole, info.channels, info.sample_rate, counted.num_samples)
     return Compressed(data=data, sample_rate=info.sample_rate, num_samples=counted.num_samples)
 
 
@@ -98,7 +98,7 @@ def decompress_blocks(
     header = read_header(data)
     check_limits(header, limits or AudioLimits())
     check_model(model.package, header)
-    decoded = fit_blocks(_decode(model.codec, read_container(data).codes), header.num_samples)
+    decoded = fit_blocks(_decode(model.codec, read_container(data, model.coder).codes), header.num_samples)
     restored = resample_blocks(decoded, header.sample_rate, header.source_sample_rate)
     blocks = fit_blocks(restored, header.source_num_samples)
     return Decompressed(header=header, blocks=iter(_Counted(blocks, header.source_num_samples, progress)))

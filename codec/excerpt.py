@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from codec.audio import Audio, AudioLimits, fit_length, resample
 from codec.compress import check_limits, check_model
-from codec.container import ContainerReader, Header, ScanReport, recover_container
+from codec.container import ContainerReader, Header, ScanReport, recover_container, scan_container
 from codec.errors import AudioError
 from codec.weights import LoadedPackage
 
@@ -51,7 +51,7 @@ def decompress_excerpt(
         LimitError: The stretch is larger than `limits` allow.
         ModelMismatchError: Another model made the container.
     """
-    reader = ContainerReader(file)
+    reader = ContainerReader(file, model.coder)
     header = reader.header
     check_model(model.package, header)
     rate, source_rate, hop = header.sample_rate, header.source_sample_rate, header.hop_length
@@ -77,10 +77,10 @@ def decompress_damaged(model: LoadedPackage, data: bytes, limits: AudioLimits | 
         LimitError: It claims to be larger than `limits` allow.
         ModelMismatchError: Another model made it.
     """
-    recovered = recover_container(data)
-    header = recovered.header
+    header = scan_container(data).header
     check_limits(header, limits or AudioLimits())
     check_model(model.package, header)
+    recovered = recover_container(data, model.coder)
     decoded = _decode(model, recovered.codes, header)
     gain = _gain(recovered.missing, header)
     restored = resample(

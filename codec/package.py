@@ -3,11 +3,13 @@
     codec.json          the CodecConfig, verbatim
     model.safetensors   weights and codebooks
     metrics.json        what validation measured
+    entropy.safetensors tables of the entropy coder; a package may lack them, then its containers are packed
     lineage.json        data index hash, git commit, training config, seed, steps
     SHA256SUMS          the checksum of each file above, as `sha256sum` writes it
 
 This module knows files; codec/weights.py puts tensors into them. The fingerprint is the SHA-256 of codec.json and
-model.safetensors: what decides the codes, and nothing else.
+model.safetensors: what decides the codes, and nothing else. The entropy tables have a fingerprint
+of their own, so that fitting them anew leaves packed containers readable.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ CONFIG = "codec.json"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.json"
 LINEAGE = "lineage.json"
+ENTROPY = "entropy.safetensors"
 SUMS = "SHA256SUMS"
 CONTENT = (CONFIG, LINEAGE, METRICS, WEIGHTS)
+OPTIONAL = (ENTROPY,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +46,17 @@ class Package:
     metrics: dict[str, Any]
     lineage: dict[str, Any]
     fingerprint: str
+    has_entropy: bool
 
     @property
     def short_fingerprint(self) -> bytes:
         """The first 8 bytes, as containers carry them."""
         return bytes.fromhex(self.fingerprint)[:FINGERPRINT_BYTES]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of all its files."""
+        return (*CONTENT, *((ENTROPY,) if self.has_entropy else ()), SUMS)
 
     @property
     def content_hash(self) -> str:
@@ -59,10 +69,13 @@ def create_package(
     config: CodecConfig,
     write_weights: Callable[[Path], None],
     *,
+    write_entropy: Callable[[Path], None] | None = None,
     metrics: dict[str, Any],
     lineage: dict[str, Any],
 ) -> Package:
-    """Write a package atomically: `directory` appears whole or not at all. `write_weights` writes the file it is given.
+    """Write a package atomically: `directory` appears whole or not at all.
+
+    `write_weights` and `write_entropy` write the file that they are given.
 
     Raises:
         PackageError: `directory` exists already.
@@ -78,7 +91,12 @@ def create_package(
         (staging / CONFIG).write_text(config.to_json())
         (staging / METRICS).write_text(_json(metrics))
         (staging / LINEAGE).write_text(_json(lineage))
-        (staging / SUMS).write_text("".join(f"{_sha256(staging / name)}  {name}\n" for name in CONTENT))
+        if write_entropy is not None:
+            write_entropy(staging / ENTROPY)
+        for path in staging.iterdir():
+            path.chmod(0o644)  # safetensors writes files for their owner alone
+        names = sorted(path.name for path in staging.iterdir())
+        (staging / SUMS).write_text("".join(f"{_sha256(staging / name)}  {name}\n" for name in names))
         sync_directory(staging)
         staging.rename(directory)
         sync_directory(directory.parent)
@@ -102,6 +120,7 @@ def open_package(directory: Path) -> Package:
         metrics=_read_json(directory / METRICS),
         lineage=_read_json(directory / LINEAGE),
         fingerprint=fingerprint.hexdigest(),
+        has_entropy=(directory / ENTROPY).exists(),
     )
 
 
@@ -113,8 +132,10 @@ def _verify(directory: Path) -> None:
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     except (OSError, UnicodeDecodeError):
         raise PackageError(f"'{directory}' is not a package: it has no readable {SUMS}") from None
-    if set(sums) != set(CONTENT):
-        raise PackageError(f"'{directory / SUMS}' must list {', '.join(CONTENT)} and nothing else")
+    if set(sums) - set(OPTIONAL) != set(CONTENT):
+        raise PackageError(f"'{directory / SUMS}' must list {', '.join(CONTENT)}, perhaps {ENTROPY}, and nothing else")
+    if unlisted := [name for name in OPTIONAL if name not in sums and (directory / name).exists()]:
+        raise PackageError(f"'{directory / unlisted[0]}' is not listed in {SUMS}: remove it, or take the whole package")
     for name, digest in sums.items():
         path = directory / name
         if not path.is_file():

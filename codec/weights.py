@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,31 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from codec.entropy.coder import EntropyCoder
+from codec.entropy.storage import load_tables, save_tables
+from codec.entropy.tables import EntropyTables
 from codec.errors import PackageError
 from codec.model import Codec
-from codec.package import WEIGHTS, Package, create_package, open_package
+from codec.package import ENTROPY, WEIGHTS, Package, create_package, open_package
 
 
 @dataclass(frozen=True)
 class LoadedPackage:
-    """A package with its codec built, in evaluation mode."""
+    """A package with its codec built, in evaluation mode, and its entropy coder if it has one."""
 
     package: Package
     codec: Codec
+    coder: EntropyCoder | None
 
 
-def write_package(directory: Path, codec: Codec, *, metrics: dict[str, Any], lineage: dict[str, Any]) -> Package:
+def write_package(
+    directory: Path,
+    codec: Codec,
+    *,
+    metrics: dict[str, Any],
+    lineage: dict[str, Any],
+    tables: EntropyTables | None = None,
+) -> Package:
     """Write a package atomically: `directory` appears whole or not at all.
 
     Raises:
@@ -31,7 +43,12 @@ def write_package(directory: Path, codec: Codec, *, metrics: dict[str, Any], lin
     """
     weights = _weights(codec)
     return create_package(
-        directory, codec.config, lambda path: save_file(weights, path), metrics=metrics, lineage=lineage
+        directory,
+        codec.config,
+        lambda path: save_file(weights, path),
+        write_entropy=None if tables is None else partial(save_tables, tables),
+        metrics=metrics,
+        lineage=lineage,
     )
 
 
@@ -39,7 +56,7 @@ def load_package(directory: Path, device: str | torch.device = "cpu") -> LoadedP
     """Verify a package and build its codec on `device`, in evaluation mode.
 
     Raises:
-        PackageError: As `open_package`, or the weights don't fit the configuration.
+        PackageError: As `open_package`, or the weights or entropy tables don't fit the configuration.
     """
     package = open_package(directory)
     codec = Codec(package.config)
@@ -51,7 +68,17 @@ def load_package(directory: Path, device: str | torch.device = "cpu") -> LoadedP
     if result.unexpected_keys or set(result.missing_keys) != _training_only(codec):
         raise PackageError(f"'{directory / WEIGHTS}' doesn't fit its codec.json: other tensors than the codec has")
     codec.quantizer.reset_statistics()
-    return LoadedPackage(package, codec.eval().to(device))
+    return LoadedPackage(package, codec.eval().to(device), _coder(package))
+
+
+def _coder(package: Package) -> EntropyCoder | None:
+    if not package.has_entropy:
+        return None
+    tables = load_tables(package.directory / ENTROPY)
+    quantizer = package.config.quantizer
+    if (tables.num_quantizers, tables.codebook_size) != (quantizer.num_quantizers, quantizer.codebook_size):
+        raise PackageError(f"'{package.directory / ENTROPY}' doesn't fit its codec.json: other stages or codes")
+    return EntropyCoder(tables)
 
 
 def _weights(codec: Codec) -> dict[str, torch.Tensor]:

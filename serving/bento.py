@@ -18,7 +18,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from codec.errors import MissingToolError, NacreError
 from codec.home import bentoml_home
-from codec.package import CONTENT, SUMS, Package, open_package
+from codec.package import Package, open_package
 from serving.server import ROOT, SERVICE
 
 ROOMS = ("codec", "registry", "serving")
@@ -100,5 +100,5 @@ def _stage(context: Path, package: Package) -> None:
     for room in ROOMS:
         shutil.copytree(ROOT / room, context / room, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (context / PACKAGE).mkdir()
-    for name in (*CONTENT, SUMS):
+    for name in package.files:
         shutil.copyfile(package.directory / name, context / PACKAGE / name)

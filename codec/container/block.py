@@ -9,13 +9,16 @@ Axes: codes [S, K, frames].
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from codec.bitpack import pack, unpack
+from codec.container.coder import BlockCoder, require_coder
 from codec.container.header import MAX_PACKED_BYTES, Header, Opening
 from codec.errors import BitstreamError
 
@@ -23,6 +26,8 @@ BLOCK_MARKER = b"\xa5N"
 BLOCK_HEADER = struct.Struct("<2sHBHI")  # marker, index modulo 2**16, flags, payload length, CRC-32C
 INDEX_MODULUS = 1 << 16
 SHORT = 0x01  # the payload begins with the number of frames: the last block, when it isn't full
+PACKED = 0x02  # packed within an entropy-coded container, because that is smaller
+MAX_CODES_PER_BYTE = 256  # of an entropy-coded block: what a reader allocates on the word of a byte
 
 _FRAMES = struct.Struct("<H")
 _SEED = struct.Struct("<IQB")  # the header's checksum, the full index, the flags
@@ -38,6 +43,16 @@ class BlockHeader:
     checksum: int
 
 
+@dataclass(frozen=True)
+class Block:
+    """A block whose checksum holds: `frames` frames, their codes still in `data`."""
+
+    index: int
+    frames: int
+    packed: bool
+    data: bytes
+
+
 def fit_block(frames: int, num_streams: int, num_quantizers: int, codebook_size: int) -> int:
     """Return `frames`, or the most frames below it whose packed codes fit into one block."""
     bits = num_streams * num_quantizers * (codebook_size - 1).bit_length()
@@ -45,22 +60,31 @@ def fit_block(frames: int, num_streams: int, num_quantizers: int, codebook_size:
 
 
 def block_bytes(header: Header, frames: int) -> int:
-    """Return the size of a whole block of `frames` frames."""
-    return BLOCK_HEADER.size + _payload_bytes(header, frames)
+    """Return the size of a block of `frames` packed frames; entropy coding makes it smaller, never larger."""
+    short = _FRAMES.size if frames < header.frames_per_block else 0
+    return BLOCK_HEADER.size + short + header.packed_bytes(frames)
 
 
-def blocks_bytes(header: Header) -> int:
-    """Return the size of all blocks of a header whose totals are known, in constant time."""
+def blocks_bytes(header: Header) -> tuple[int, int]:
+    """Return the least and the most bytes that all blocks of a header with totals take, in constant time."""
     full = header.num_blocks - 1
-    return full * block_bytes(header, header.frames_per_block) + block_bytes(header, header.block_frames(full))
+    most = full * block_bytes(header, header.frames_per_block) + block_bytes(header, header.block_frames(full))
+    return header.num_blocks * (BLOCK_HEADER.size + 1) if header.coder else most, most
 
 
-def write_block(opening: Opening, codes: NDArray[np.int64], index: int) -> bytes:
-    """Return block `index` of codes [S, K, frames]; the codes were checked before."""
+def write_block(opening: Opening, codes: NDArray[np.int64], index: int, coder: BlockCoder | None) -> bytes:
+    """Return block `index` of codes [S, K, frames]; the codes were checked before, and the coder is the header's."""
     header, frames = opening.header, codes.shape[2]
     flags = 0 if frames == header.frames_per_block else SHORT
-    payload = _FRAMES.pack(frames) if flags & SHORT else b""
-    payload += pack(codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code)
+    payload = pack(codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code)
+    if coder is not None:
+        message = coder.encode(codes)
+        if len(message) < len(payload) and codes.size <= MAX_CODES_PER_BYTE * len(message):
+            payload = message
+        else:
+            flags |= PACKED
+    if flags & SHORT:
+        payload = _FRAMES.pack(frames) + payload
     checksum = _checksum(opening, index, flags, payload)
     return BLOCK_HEADER.pack(BLOCK_MARKER, index % INDEX_MODULUS, flags, len(payload), checksum) + payload
 
@@ -72,8 +96,8 @@ def parse_block_header(data: bytes) -> BlockHeader | None:
     return BlockHeader(*BLOCK_HEADER.unpack_from(data)[1:])
 
 
-def read_block(opening: Opening, block: BlockHeader, payload: bytes, index: int) -> NDArray[np.int64]:
-    """Return the codes [S, K, frames] of block `index`.
+def check_block(opening: Opening, block: BlockHeader, payload: bytes, index: int) -> Block:
+    """Return block `index`, its codes not yet unpacked.
 
     Raises:
         BitstreamError: It is not that block, is damaged, or was written wrong.
@@ -83,16 +107,66 @@ def read_block(opening: Opening, block: BlockHeader, payload: bytes, index: int)
     matches = block.number == index % INDEX_MODULUS and block.length == len(payload)
     if not matches or block.checksum != _checksum(opening, index, block.flags, payload):
         raise BitstreamError(f"{where} fails its checksum: the container is damaged")
-    frames, packed = header.frames_per_block, payload
+    frames, data = header.frames_per_block, payload
     if block.flags & SHORT and len(payload) >= _FRAMES.size:
-        (frames,), packed = _FRAMES.unpack_from(payload), payload[_FRAMES.size :]
-    short = bool(block.flags & SHORT)
-    if block.flags & ~SHORT or short != (frames < header.frames_per_block) or not frames:
+        (frames,), data = _FRAMES.unpack_from(payload), payload[_FRAMES.size :]
+    short, packed = bool(block.flags & SHORT), not header.coder or bool(block.flags & PACKED)
+    known = SHORT | (PACKED if header.coder else 0)
+    least = header.packed_bytes(frames) if packed else -(-header.num_codes(frames) // MAX_CODES_PER_BYTE)
+    if (
+        block.flags & ~known
+        or short != (frames < header.frames_per_block)
+        or not frames
+        or not least <= len(data) <= header.packed_bytes(frames)
+    ):
         raise BitstreamError(f"{where} contradicts its header: whoever wrote it has a fault")
-    values = unpack(packed, frames * header.num_streams * header.num_quantizers, header.bits_per_code)
+    return Block(index, frames, packed, data)
+
+
+def read_blocks(header: Header, blocks: Sequence[Block], coder: BlockCoder | None) -> list[NDArray[np.int64]]:
+    """Return the codes [S, K, frames] of each block; entropy-coded ones go side by side, which is fastest.
+
+    Raises:
+        BitstreamError: A block was written wrong.
+        ModelMismatchError: They were coded by other tables than the coder's.
+    """
+    found: dict[int, NDArray[np.int64]] = {}
+    for frames, alike in groupby(sorted(blocks, key=_likeness), key=_likeness):
+        group = list(alike)
+        if frames:
+            codes = _decode(header, group, require_coder(header, coder))
+            found |= {block.index: part for block, part in zip(group, codes, strict=True)}
+        else:
+            found |= {block.index: _unpack(header, block) for block in group}
+    return [found[block.index] for block in blocks]
+
+
+def _likeness(block: Block) -> int:
+    """Return what blocks must share to be decoded side by side: their frames; 0 for packed ones."""
+    return 0 if block.packed else block.frames
+
+
+def _decode(header: Header, blocks: list[Block], coder: BlockCoder) -> NDArray[np.int64]:
+    """Return the codes [N, S, K, frames] of entropy-coded blocks of as many frames each."""
+    messages = [block.data for block in blocks]
+    try:
+        return coder.decode(messages, header.num_streams, header.num_quantizers, blocks[0].frames)
+    except BitstreamError:
+        if len(blocks) > 1:
+            for block in blocks:
+                _decode(header, [block], coder)
+        raise BitstreamError(
+            f"{describe_block(header, blocks[0].index)} can't be decoded: whoever wrote it has a fault"
+        ) from None
+
+
+def _unpack(header: Header, block: Block) -> NDArray[np.int64]:
+    """Return the codes [S, K, frames] of a packed block."""
+    values = unpack(block.data, header.num_codes(block.frames), header.bits_per_code)
     if values.max() >= header.codebook_size:
+        where = describe_block(header, block.index)
         raise BitstreamError(f"{where} holds a code outside the codebook of {header.codebook_size}")
-    return values.reshape(frames, header.num_streams, header.num_quantizers).transpose(1, 2, 0)
+    return values.reshape(block.frames, header.num_streams, header.num_quantizers).transpose(1, 2, 0)
 
 
 def describe_block(header: Header, index: int) -> str:
@@ -100,11 +174,6 @@ def describe_block(header: Header, index: int) -> str:
     start = index * header.frames_per_block
     frames = header.block_frames(index) if 0 <= index < header.num_blocks else header.frames_per_block
     return f"block {index} ({header.time_range(start, start + frames)})"
-
-
-def _payload_bytes(header: Header, frames: int) -> int:
-    short = _FRAMES.size if frames < header.frames_per_block else 0
-    return short + header.packed_bytes(frames)
 
 
 def _checksum(opening: Opening, index: int, flags: int, payload: bytes) -> int:

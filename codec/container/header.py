@@ -12,17 +12,19 @@ from codec.errors import BitstreamError
 
 MAGIC = b"\x89NAC"
 VERSION = 1
-CODING_PACKED = 0
 FINGERPRINT_BYTES = 8
+CODER_BYTES = 8
 MAX_NAME_BYTES = 64
+# Of the byte after the version: what the container makes use of.
+ENTROPY_CODED = 0x01
 # A block's length is 16 bits; a short block spends 2 bytes on its number of frames.
 MAX_PACKED_BYTES = 65535 - 2
 
-PREFIX = struct.Struct("<4sBBH")  # magic, version, coding, header length
+PREFIX = struct.Struct("<4sBBH")  # magic, version, features, header length
 _FIELDS = struct.Struct("<8sIIIHBBBBH")
 _CRC = struct.Struct("<I")
 _SMALLEST = PREFIX.size + _FIELDS.size + _CRC.size
-MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES
+MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES + CODER_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,8 @@ class Header:
     `num_samples` counts samples per channel at `sample_rate`, the codec's rate; `source_num_samples` and
     `source_sample_rate` are those of the audio it was made from, to which decoding returns. Both totals stand in the
     footer and are 0 while they are not known. `fingerprint` is the first 8 bytes of the package's. `channels` is the
-    audio's; a codec of fewer channels codes `num_streams` groups.
+    audio's; a codec of fewer channels codes `num_streams` groups. `coder` is the first 8 bytes of the entropy tables'
+    fingerprint; without any the codes are packed.
     """
 
     codec_name: str
@@ -47,6 +50,7 @@ class Header:
     codebook_size: int
     hop_length: int
     frames_per_block: int
+    coder: bytes = b""
 
     @property
     def num_frames(self) -> int:
@@ -72,9 +76,13 @@ class Header:
         """Return how many frames block `index` holds."""
         return min(self.frames_per_block, self.num_frames - index * self.frames_per_block)
 
+    def num_codes(self, frames: int) -> int:
+        """Return how many codes `frames` frames hold."""
+        return frames * self.num_streams * self.num_quantizers
+
     def packed_bytes(self, frames: int) -> int:
         """Return the size of the packed codes of `frames` frames."""
-        return packed_size(frames * self.num_streams * self.num_quantizers, self.bits_per_code)
+        return packed_size(self.num_codes(frames), self.bits_per_code)
 
     def time_range(self, first: int, end: int) -> str:
         """Return the times of frames `first` up to, and without, `end`."""
@@ -98,7 +106,7 @@ def write_header(header: Header) -> bytes:
         ValueError: A field doesn't fit, or the fields contradict each other.
     """
     name = header.codec_name.encode()
-    length = _SMALLEST + len(name)
+    length = _SMALLEST + len(name) + len(header.coder)
     try:
         fields = _FIELDS.pack(
             header.fingerprint,
@@ -116,7 +124,8 @@ def write_header(header: Header) -> bytes:
         raise ValueError(f"a field of the header is out of range ({error})") from None
     if length > MAX_HEADER_BYTES or len(header.fingerprint) != FINGERPRINT_BYTES or not _agrees(header):
         raise ValueError("the header's fields contradict each other")
-    body = PREFIX.pack(MAGIC, VERSION, CODING_PACKED, length) + fields + name
+    features = ENTROPY_CODED if header.coder else 0
+    body = PREFIX.pack(MAGIC, VERSION, features, length) + fields + name + header.coder
     return body + _CRC.pack(google_crc32c.value(body))
 
 
@@ -124,17 +133,17 @@ def header_length(prefix: bytes) -> int:
     """Return the length that a header's first 8 bytes claim.
 
     Raises:
-        BitstreamError: Not a container, of another version or coding, or cut short.
+        BitstreamError: Not a container, of another version, with unknown features, or cut short.
     """
     if not prefix or prefix[:4] != MAGIC[: len(prefix[:4])]:
         raise BitstreamError("not a Nacre container: it doesn't begin with the container's magic bytes")
     if len(prefix) < PREFIX.size:
         raise BitstreamError("the container is cut short within its header")
-    _, version, coding, length = PREFIX.unpack_from(prefix)
+    _, version, features, length = PREFIX.unpack_from(prefix)
     if version != VERSION:
         raise BitstreamError(f"container version {version} is unknown; this release reads version {VERSION}")
-    if coding != CODING_PACKED:
-        raise BitstreamError(f"coding {coding} is unknown; this release reads coding {CODING_PACKED}")
+    if features & ~ENTROPY_CODED:
+        raise BitstreamError(f"the container's features {features:#04x} are unknown to this release: use a newer one")
     if not _SMALLEST <= length <= MAX_HEADER_BYTES:
         raise BitstreamError(f"the header claims {length} bytes, which no header has: the container is damaged")
     return int(length)
@@ -159,7 +168,7 @@ def _parse_fields(body: bytes) -> Header:
     """Parse a header whose checksum holds; what is still wrong was written wrong."""
     fields = _FIELDS.unpack_from(body, PREFIX.size)
     fingerprint, rate, source_rate, size, hop, channels, streams, stages, name_bytes, block = fields
-    name = body[PREFIX.size + _FIELDS.size :]
+    name, coder = _split_names(body)
     try:
         text = name.decode()
     except UnicodeDecodeError:
@@ -177,10 +186,19 @@ def _parse_fields(body: bytes) -> Header:
         codebook_size=size,
         hop_length=hop,
         frames_per_block=block,
+        coder=coder,
     )
     if len(name) != name_bytes or not _agrees(header):
         raise BitstreamError("the header's fields contradict each other: whoever wrote it has a fault")
     return header
+
+
+def _split_names(body: bytes) -> tuple[bytes, bytes]:
+    """Return the codec's name and the coder that the end of a header's body holds."""
+    rest = body[PREFIX.size + _FIELDS.size :]
+    if not PREFIX.unpack_from(body)[2] & ENTROPY_CODED:
+        return rest, b""
+    return rest[:-CODER_BYTES], rest[-CODER_BYTES:]
 
 
 def _agrees(header: Header) -> bool:
@@ -190,5 +208,6 @@ def _agrees(header: Header) -> bool:
         min(rates + counts) >= 1
         and 2 <= header.codebook_size <= 65536
         and header.channels % header.num_streams == 0
+        and len(header.coder) in (0, CODER_BYTES)
         and header.packed_bytes(header.frames_per_block) <= MAX_PACKED_BYTES
     )

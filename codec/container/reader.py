@@ -14,33 +14,39 @@ from numpy.typing import NDArray
 from codec.container.block import (
     BLOCK_HEADER,
     INDEX_MODULUS,
+    Block,
     blocks_bytes,
+    check_block,
     describe_block,
     parse_block_header,
-    read_block,
 )
+from codec.container.coder import BlockCoder
 from codec.container.footer import INDEX_STEP, find_footer
 from codec.container.header import MAX_HEADER_BYTES, Header, parse_header
-from codec.container.stream import read_up_to
+from codec.container.stream import read_all, read_up_to
 from codec.errors import BitstreamError
 
 
 class ContainerReader:
     """Reads stretches of the container that `file` is, from its first byte to its last.
 
+    An entropy-coded one needs its `coder` to read frames.
+
     Raises:
         BitstreamError: Not a container, of another version, cut short, or its header or footer is damaged.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, coder: BlockCoder | None = None) -> None:
         self._file = file
+        self._coder = coder
         end = file.seek(0, io.SEEK_END)
         self._opening = parse_header(self._read_at(0, min(end, MAX_HEADER_BYTES)))
         self._footer, self._blocks_end = find_footer(self._opening, self._read_at, end)
         self.header: Header = self._footer.complete(self._opening.header)
         if max(self._footer.offsets, default=0) >= self._blocks_end:
             raise BitstreamError("the footer contradicts the blocks: whoever wrote it has a fault")
-        if self._blocks_end != self._opening.num_bytes + blocks_bytes(self.header):
+        least, most = blocks_bytes(self.header)
+        if not least <= self._blocks_end - self._opening.num_bytes <= most:
             raise BitstreamError("the container is cut short: its blocks don't take the bytes that its footer implies")
 
     def read_frames(self, start: int, count: int) -> NDArray[np.int64]:
@@ -49,6 +55,7 @@ class ContainerReader:
         Raises:
             ValueError: The container has no such frames.
             BitstreamError: One of the blocks is damaged.
+            ModelMismatchError: The container needs another coder.
         """
         header = self.header
         if not 0 <= start < start + count <= header.num_frames:
@@ -57,10 +64,10 @@ class ContainerReader:
         offset = self._find_block(first)
         blocks = []
         for index in range(first, last + 1):
-            codes, offset = self._read_block(offset, index)
-            blocks.append(codes)
+            block, offset = self._read_block(offset, index)
+            blocks.append(block)
         skip = start - first * header.frames_per_block
-        return np.concatenate(blocks, axis=2)[..., skip : skip + count]
+        return np.concatenate(list(read_all(header, blocks, self._coder)), axis=2)[..., skip : skip + count]
 
     def _find_block(self, index: int) -> int:
         """Return where block `index` begins: from the index to the last listed one before it, then along lengths."""
@@ -73,16 +80,16 @@ class ContainerReader:
             offset += BLOCK_HEADER.size + block.length
         return offset
 
-    def _read_block(self, offset: int, index: int) -> tuple[NDArray[np.int64], int]:
+    def _read_block(self, offset: int, index: int) -> tuple[Block, int]:
         start = offset + BLOCK_HEADER.size
-        block = parse_block_header(self._read_at(offset, start))
+        head = parse_block_header(self._read_at(offset, start))
         where = describe_block(self.header, index)
-        if block is None or start + block.length > self._blocks_end:
+        if head is None or start + head.length > self._blocks_end:
             raise BitstreamError(f"{where} is damaged or cut short")
-        codes = read_block(self._opening, block, self._read_at(start, start + block.length), index)
-        if codes.shape[2] != self.header.block_frames(index):
-            raise BitstreamError(f"{where} holds {codes.shape[2]} frames: whoever wrote it has a fault")
-        return codes, start + block.length
+        block = check_block(self._opening, head, self._read_at(start, start + head.length), index)
+        if block.frames != self.header.block_frames(index):
+            raise BitstreamError(f"{where} holds {block.frames} frames: whoever wrote it has a fault")
+        return block, start + head.length
 
     def _read_at(self, start: int, stop: int) -> bytes:
         self._file.seek(start)

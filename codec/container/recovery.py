@@ -8,13 +8,17 @@ Axes: codes [S, K, L].
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.container.header import MAX_HEADER_BYTES, Header, parse_header
+from codec.container.coder import BlockCoder
+from codec.container.header import MAX_HEADER_BYTES, Header, Opening, parse_header
 from codec.container.scan import Data, ScanReport, locate_footer, scan_container, whole_blocks
+from codec.container.stream import read_all
 from codec.errors import BitstreamError
 
 MAX_MISSING_CODES = 1 << 22
@@ -34,11 +38,12 @@ class Recovered:
         return self.report.header
 
 
-def recover_container(data: Data) -> Recovered:
-    """Return everything undamaged of a container.
+def recover_container(data: Data, coder: BlockCoder | None = None) -> Recovered:
+    """Return everything undamaged of a container; an entropy-coded one needs its `coder`.
 
     Raises:
         BitstreamError: The header can't be read, no block is whole, or more than 4 million codes are missing.
+        ModelMismatchError: The container needs another coder.
     """
     report = scan_container(data)
     header = report.header
@@ -50,13 +55,20 @@ def recover_container(data: Data) -> Recovered:
     codes = np.zeros((header.num_streams, header.num_quantizers, header.num_frames), np.int64)
     missing = np.ones(header.num_frames, np.bool_)
     opening = parse_header(data[:MAX_HEADER_BYTES])
-    for block in whole_blocks(opening, data, *locate_footer(opening, data)):
-        start = block.index * header.frames_per_block
-        stop = min(header.num_frames, start + block.codes.shape[2])
+    for index, part in _read_whole(opening, data, coder):
+        start = index * header.frames_per_block
+        stop = min(header.num_frames, start + part.shape[2])
         if start < stop:
-            codes[..., start:stop], missing[start:stop] = block.codes[..., : stop - start], False
+            codes[..., start:stop], missing[start:stop] = part[..., : stop - start], False
     _repeat_previous(codes, missing)
     return Recovered(codes=codes, missing=missing, report=report)
+
+
+def _read_whole(opening: Opening, data: Data, coder: BlockCoder | None) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield the index and the codes [S, K, frames] of each whole block."""
+    blocks, same = tee(found.block for found in whole_blocks(opening, data, *locate_footer(opening, data)))
+    for block, codes in zip(blocks, read_all(opening.header, same, coder), strict=True):
+        yield block.index, codes
 
 
 def _repeat_previous(codes: NDArray[np.int64], missing: NDArray[np.bool_]) -> None:

@@ -11,16 +11,15 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codec.container.block import (
     BLOCK_HEADER,
     BLOCK_MARKER,
     INDEX_MODULUS,
+    Block,
     block_bytes,
+    check_block,
     parse_block_header,
-    read_block,
+    read_blocks,
 )
 from codec.container.footer import END_MAGIC, FOOTER_MARKER, INDEX_STEP, Footer, find_footer
 from codec.container.header import MAX_HEADER_BYTES, Header, Opening, parse_header
@@ -69,10 +68,9 @@ class ScanReport:
 
 @dataclass(frozen=True)
 class WholeBlock:
-    """A block whose checksum holds: its `codes` [S, K, frames], and the bytes it takes."""
+    """A whole block, and the bytes it takes."""
 
-    index: int
-    codes: NDArray[np.int64]
+    block: Block
     start: int
     stop: int
 
@@ -85,17 +83,20 @@ class _Findings:
     expected: int = 0
     num_whole: int = 0
     num_frames: int = 0
+    num_bytes: int = 0
     stray_bytes: int = 0
     gaps: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     offsets: list[int] = dataclasses.field(default_factory=list)
 
-    def add(self, block: WholeBlock, header: Header) -> None:
-        self.skip_to(block.index)
-        if block.index and block.index % INDEX_STEP == 0:
-            self.offsets.append(block.start)
-        self.stray_bytes += block.start - self.end
-        self.num_frames = block.index * header.frames_per_block + block.codes.shape[2]
-        self.num_whole, self.expected, self.end = self.num_whole + 1, block.index + 1, block.stop
+    def add(self, found: WholeBlock, header: Header) -> None:
+        index = found.block.index
+        self.skip_to(index)
+        if index and index % INDEX_STEP == 0:
+            self.offsets.append(found.start)
+        self.stray_bytes += found.start - self.end
+        self.num_frames = index * header.frames_per_block + found.block.frames
+        self.num_bytes += found.stop - found.start
+        self.num_whole, self.expected, self.end = self.num_whole + 1, index + 1, found.stop
 
     def skip_to(self, index: int) -> None:
         if index > self.expected:
@@ -105,6 +106,8 @@ class _Findings:
 
 def scan_container(data: Data) -> ScanReport:
     """Check every block, and find those that are whole between those that aren't.
+
+    Of an entropy-coded block, that is its checksum; a packed one's codes are looked at too.
 
     Raises:
         BitstreamError: The header can't be read; without it no block can be checked.
@@ -121,7 +124,7 @@ def scan_container(data: Data) -> ScanReport:
         faults += _footer_faults(findings, footer, end, len(data))
     else:
         header = _found_totals(header, findings.num_frames)
-        findings.skip_to(findings.expected + _lost_blocks(header, data[findings.end :][:2], len(data) - findings.end))
+        findings.skip_to(findings.expected + _lost_blocks(header, findings, data))
     return ScanReport(
         header=header,
         num_whole=findings.num_whole,
@@ -137,13 +140,13 @@ def whole_blocks(opening: Opening, data: Data, footer: Footer | None, end: int) 
     position, expected = opening.num_bytes, 0
     while 0 <= position < end:
         block = _try_block(opening, data[position : min(end, position + largest)], expected, position)
-        if block is None or (footer and not _fits(header, block)):
+        if block is None or (footer and not _fits(header, block.block)):
             position = data.find(BLOCK_MARKER, position + 1, end)
             continue
         yield block
-        if block.codes.shape[2] < header.frames_per_block:
+        if block.block.frames < header.frames_per_block:
             return
-        position, expected = block.stop, block.index + 1
+        position, expected = block.stop, block.block.index + 1
 
 
 def locate_footer(opening: Opening, data: Data) -> tuple[Footer | None, int]:
@@ -162,14 +165,16 @@ def _try_block(opening: Opening, data: bytes, expected: int, start: int) -> Whol
     index = expected + (head.number - expected) % INDEX_MODULUS
     stop = BLOCK_HEADER.size + head.length
     try:
-        codes = read_block(opening, head, data[BLOCK_HEADER.size : stop], index)
+        block = check_block(opening, head, data[BLOCK_HEADER.size : stop], index)
+        if block.packed:
+            read_blocks(opening.header, [block], None)
     except BitstreamError:
         return None
-    return WholeBlock(index, codes, start, start + stop)
+    return WholeBlock(block, start, start + stop)
 
 
-def _fits(header: Header, block: WholeBlock) -> bool:
-    return block.index < header.num_blocks and block.codes.shape[2] == header.block_frames(block.index)
+def _fits(header: Header, block: Block) -> bool:
+    return block.index < header.num_blocks and block.frames == header.block_frames(block.index)
 
 
 def _footer_faults(findings: _Findings, footer: Footer, end: int, size: int) -> list[str]:
@@ -192,11 +197,18 @@ def _found_totals(header: Header, num_frames: int) -> Header:
     return dataclasses.replace(header, num_samples=samples, source_num_samples=source)
 
 
-def _lost_blocks(header: Header, beginning: bytes, num_bytes: int) -> int:
-    """Return how many blocks the bytes after the last whole one were, the last of them perhaps cut."""
-    if num_bytes == 0 or beginning == FOOTER_MARKER:
+def _lost_blocks(header: Header, findings: _Findings, data: Data) -> int:
+    """Return how many blocks the bytes after the last whole one were, the last of them perhaps cut.
+
+    Entropy-coded blocks differ in size: then it is an estimate, from those found.
+    """
+    num_bytes = len(data) - findings.end
+    if num_bytes == 0 or data[findings.end : findings.end + 2] == FOOTER_MARKER:
         return 0
-    return -(-num_bytes // block_bytes(header, header.frames_per_block))
+    usual = block_bytes(header, header.frames_per_block)
+    if header.coder and findings.num_whole:
+        usual = findings.num_bytes // findings.num_whole
+    return -(-num_bytes // usual)
 
 
 def _stretch(header: Header, known: bool, first: int, end: int) -> BadStretch:

@@ -8,17 +8,23 @@ Axes: codes [S, K, frames].
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.container.block import BLOCK_HEADER, describe_block, parse_block_header, read_block
+from codec.container.block import BLOCK_HEADER, Block, check_block, describe_block, parse_block_header, read_blocks
+from codec.container.coder import BlockCoder
 from codec.container.footer import FOOTER_MARKER, INDEX_STEP, footer_bytes, parse_footer
 from codec.container.header import PREFIX, Header, header_length, parse_header
 from codec.errors import BitstreamError
+
+# Blocks that are entropy-decoded side by side, and the codes they hold at most.
+MAX_TOGETHER = 128
+MAX_CODES_TOGETHER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,14 +38,16 @@ class Container:
 class ContainerStream:
     """Reads one container from `file`, holding one block at a time.
 
-    `header` is there at once; its totals are 0 until iteration has ended well.
+    `header` is there at once; its totals are 0 until iteration has ended well. An entropy-coded container needs its
+    `coder`.
 
     Raises:
         BitstreamError: Not a container, of another version, cut short or damaged.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, coder: BlockCoder | None = None) -> None:
         self._file = file
+        self._coder = coder
         prefix = read_up_to(file, PREFIX.size)
         data = prefix + read_up_to(file, header_length(prefix) - PREFIX.size)
         self._opening = parse_header(data)
@@ -53,6 +61,16 @@ class ContainerStream:
 
         Raises:
             BitstreamError: The container is cut short, damaged, or followed by other bytes.
+            ModelMismatchError: It needs another coder.
+        """
+        for block in self.blocks():
+            yield from read_blocks(self.header, [block], self._coder)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield each block with its codes still packed.
+
+        Raises:
+            BitstreamError: The container is cut short, damaged, or followed by other bytes.
         """
         index = 0
         while (start := self._read(len(FOOTER_MARKER))) != FOOTER_MARKER:
@@ -60,18 +78,18 @@ class ContainerStream:
                 raise BitstreamError(f"block {index - 1} is short but not the last: whoever wrote it has a fault")
             if index and index % INDEX_STEP == 0:
                 self._offsets.append(self._position - len(start))
-            codes = self._read_block(start, index)
-            self._num_frames += codes.shape[2]
+            block = self._read_block(start, index)
+            self._num_frames += block.frames
             index += 1
-            yield codes
+            yield block
         self._read_footer(index)
 
-    def _read_block(self, start: bytes, index: int) -> NDArray[np.int64]:
+    def _read_block(self, start: bytes, index: int) -> Block:
         data = start + self._read(BLOCK_HEADER.size - len(start))
-        block = parse_block_header(data)
-        if block is None:
+        head = parse_block_header(data)
+        if head is None:
             raise BitstreamError(f"{describe_block(self.header, index)} has no marker: the container is damaged")
-        return read_block(self._opening, block, self._read(block.length), index)
+        return check_block(self._opening, head, self._read(head.length), index)
 
     def _read_footer(self, num_blocks: int) -> None:
         if num_blocks == 0:
@@ -93,15 +111,29 @@ class ContainerStream:
         return data
 
 
-def read_container(data: bytes) -> Container:
-    """Parse a whole container.
+def read_container(data: bytes, coder: BlockCoder | None = None) -> Container:
+    """Parse a whole container; an entropy-coded one needs its `coder`.
 
     Raises:
         BitstreamError: Not a container, of another version, cut short, damaged, or followed by other bytes.
+        ModelMismatchError: It needs another coder.
     """
     stream = ContainerStream(io.BytesIO(data))
-    blocks = list(stream)
-    return Container(stream.header, np.concatenate(blocks, axis=2))
+    codes = list(read_all(stream.header, stream.blocks(), coder))
+    return Container(stream.header, np.concatenate(codes, axis=2))
+
+
+def read_all(header: Header, blocks: Iterable[Block], coder: BlockCoder | None) -> Iterator[NDArray[np.int64]]:
+    """Yield the codes [S, K, frames] of each of many blocks, entropy-coded ones many side by side.
+
+    Raises:
+        BitstreamError: A block was written wrong.
+        ModelMismatchError: They need another coder.
+    """
+    together = max(1, min(MAX_TOGETHER, MAX_CODES_TOGETHER // header.num_codes(header.frames_per_block)))
+    remaining = iter(blocks)
+    while group := list(islice(remaining, together)):
+        yield from read_blocks(header, group, coder)
 
 
 def read_up_to(file: BinaryIO, count: int) -> bytes:

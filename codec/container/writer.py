@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.container.block import write_block
+from codec.container.coder import BlockCoder, require_coder
 from codec.container.footer import INDEX_STEP, Footer, write_footer
 from codec.container.header import Header, parse_header, write_header
 
@@ -20,11 +21,13 @@ class ContainerWriter:
     """Writes one container to `file`, which it leaves open.
 
     The totals in `header` are not used: `close` is told them. The bytes don't depend on how the frames are divided
-    over calls of `write`. Without `close` the container is cut short, and readers say so.
+    over calls of `write`. A header that names a coder needs that coder. Without `close` the container is cut short, and
+    readers say so.
     """
 
-    def __init__(self, file: BinaryIO, header: Header) -> None:
+    def __init__(self, file: BinaryIO, header: Header, coder: BlockCoder | None = None) -> None:
         self._file = file
+        self._coder = require_coder(header, coder) if header.coder else None
         data = write_header(header)
         self._opening = parse_header(data)
         self._pending = np.empty((header.num_streams, header.num_quantizers, 0), np.int64)
@@ -81,7 +84,7 @@ class ContainerWriter:
     def _put_block(self, codes: NDArray[np.int64]) -> None:
         if self._num_blocks and self._num_blocks % INDEX_STEP == 0:
             self._offsets.append(self._num_bytes)
-        self._put(write_block(self._opening, codes, self._num_blocks))
+        self._put(write_block(self._opening, codes, self._num_blocks, self._coder))
         self._num_blocks += 1
 
     def _put(self, data: bytes) -> None:
@@ -89,8 +92,8 @@ class ContainerWriter:
         self._num_bytes += len(data)
 
 
-def write_container(header: Header, codes: NDArray[np.int64]) -> bytes:
-    """Return the container's bytes for `codes` [S, K, L].
+def write_container(header: Header, codes: NDArray[np.int64], coder: BlockCoder | None = None) -> bytes:
+    """Return the container's bytes for `codes` [S, K, L]; `coder` is the one that the header names, if any.
 
     Raises:
         ValueError: The codes don't have the header's shape, or one is outside the codebook.
@@ -99,7 +102,7 @@ def write_container(header: Header, codes: NDArray[np.int64]) -> bytes:
     if codes.shape != shape:
         raise ValueError(f"codes have shape {codes.shape}, but the header says {shape}")
     buffer = io.BytesIO()
-    writer = ContainerWriter(buffer, header)
+    writer = ContainerWriter(buffer, header, coder)
     writer.write(codes)
     writer.close(num_samples=header.num_samples, source_num_samples=header.source_num_samples)
     return buffer.getvalue()

@@ -1,0 +1,94 @@
+"""Range asymmetric numeral systems: symbols to bytes and back, at the cost of their probabilities.
+
+Source: Duda 2013 (arXiv 1311.2540), with a 64-bit state and words of 32 bits. A probability is `size / 2**24`, of the
+interval [start, start + size) of a cumulative distribution. Deviation: the state begins at 1 instead of 2**32, and
+words are only written once it has grown, so that a few symbols cost a few bytes; the end of decoding must find that 1
+again, which tells a wrong model or damaged bytes.
+
+A message is the final state, little-endian without leading zeros, then the words in the order of decoding. Its length
+tells where the state ends: 5 to 8 bytes, or all of a message of up to 8 bytes.
+
+Python and numpy integers only. Axes: starts, sizes [symbols]; N messages decoded side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.errors import BitstreamError
+
+PROBABILITY_BITS = 24
+
+_WORD_BITS = 32
+_WORD = (1 << _WORD_BITS) - 1
+_STATE_BYTES = 8
+# A state this large, per unit of size, would not fit into 64 bits after the symbol.
+_ROOM_BITS = 64 - PROBABILITY_BITS
+
+
+def encode_message(starts: Sequence[int], sizes: Sequence[int]) -> bytes:
+    """Return the message of symbols with intervals [start, start + size), each size from 1 to below 2**24."""
+    state = 1
+    words: list[int] = []
+    for start, size in zip(reversed(starts), reversed(sizes), strict=True):
+        if state >= size << _ROOM_BITS:
+            words.append(state & _WORD)
+            state >>= _WORD_BITS
+        quotient, rest = divmod(state, size)
+        state = (quotient << PROBABILITY_BITS) + start + rest
+    tail = np.array(words[::-1], "<u4").tobytes()
+    return state.to_bytes((state.bit_length() + 7) // 8, "little") + tail
+
+
+class MessageDecoder:
+    """Decodes N messages side by side: `peek` says where each one's next symbol lies, `advance` goes past it.
+
+    Raises:
+        BitstreamError: A message is empty, or its state is written with leading zeros.
+    """
+
+    def __init__(self, messages: Sequence[bytes]) -> None:
+        heads = [_state_bytes(len(message)) for message in messages]
+        for message, head in zip(messages, heads, strict=True):
+            if not message or not message[head - 1]:
+                raise BitstreamError("a coded block does not begin with a state: whoever wrote it has a fault")
+        states = [int.from_bytes(message[:head], "little") for message, head in zip(messages, heads, strict=True)]
+        self._states = np.array(states, np.uint64)
+        self._counts = np.array([(len(m) - head) // 4 for m, head in zip(messages, heads, strict=True)])
+        self._words = np.zeros((len(messages), int(self._counts.max(initial=0)) + 1), np.uint64)
+        for row, message, head, count in zip(self._words, messages, heads, self._counts, strict=True):
+            row[:count] = np.frombuffer(message, "<u4", offset=head)
+        self._next = np.zeros(len(messages), np.int64)
+        self._rows = np.arange(len(messages))
+
+    def peek(self) -> NDArray[np.int64]:
+        """Return, for each message, a number [N] below 2**24 within its next symbol's interval."""
+        return (self._states & np.uint64((1 << PROBABILITY_BITS) - 1)).astype(np.int64)
+
+    def advance(self, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        """Go past the symbols with the intervals `starts`, `sizes` [N] that hold what `peek` returned."""
+        rest = self.peek() - starts
+        states = sizes.astype(np.uint64) * (self._states >> np.uint64(PROBABILITY_BITS)) + rest.astype(np.uint64)
+        wanting = (states <= np.uint64(_WORD)) & (self._next < self._counts)
+        words = self._words[self._rows, self._next]
+        self._states = np.where(wanting, states << np.uint64(_WORD_BITS) | words, states)
+        self._next += wanting
+
+    def finish(self) -> None:
+        """Check that every message is used up.
+
+        Raises:
+            BitstreamError: One is not.
+        """
+        if (self._states != np.uint64(1)).any() or (self._next != self._counts).any():
+            raise BitstreamError("a coded block doesn't end where its codes do: whoever wrote it has a fault")
+
+
+def _state_bytes(length: int) -> int:
+    """Return how many bytes of a message of that length are its state."""
+    if length <= _STATE_BYTES:
+        return length
+    return 5 + (length - 5) % 4
