@@ -32,6 +32,7 @@ from data_pipelines.sources import scan_sources
 from registry.reference import ModelReference
 from registry.registry import Registry
 from registry.version import ModelVersion
+from training.entropy import fit_package
 from training.evaluate import BitrateSummary, evaluate_package, summarize
 from training.export import export_package
 from training.gate import Verdict, judge
@@ -143,7 +144,7 @@ def _build_shards(request: RetrainRequest, config: CodecConfig, clips: Sequence[
 
 
 def _train(request: RetrainRequest, production: ModelVersion, folder: Path) -> Package:
-    """Fine-tune from production and export; each half that is done already is not repeated.
+    """Fine-tune from production and export; what is done already is not repeated.
 
     Training is a process of its own, for it starts further ranks by running its own command line again.
     """
@@ -160,7 +161,17 @@ def _train(request: RetrainRequest, production: ModelVersion, folder: Path) -> P
     result = subprocess.run([sys.executable, "-m", "nacre", *words], stdout=sys.stderr, check=False)
     if result.returncode:
         raise RunError(f"training ended with exit status {result.returncode}; run the command again to go on")
-    return export_package(run.directory, package, which="last")
+    return _export(run, production, folder, package)
+
+
+def _export(run: Run, production: ModelVersion, folder: Path, out: Path) -> Package:
+    """Export the run; when production has entropy tables, the new codes get their own."""
+    if not open_package(production.directory).has_entropy:
+        return export_package(run.directory, out, which="last")
+    exported = folder / "exported"
+    if not exported.exists():
+        export_package(run.directory, exported, which="last")
+    return fit_package(exported, str(folder / "data"), out)
 
 
 def _remove_unstarted(run: Run) -> None:

@@ -11,12 +11,12 @@ class NacreConfig:
     """The frame-rate spectral network of the `nacre` family (codec/nacre/)."""
 
     width: int = 256
-    expansion: int = 4
+    expansion: int = 3
     kernel_size: int = 7
     encoder_blocks: int = 4
     # Decoder blocks before and after its upsampling in time.
-    decoder_blocks: int = 3
-    decoder_blocks_upsampled: int = 3
+    decoder_blocks: int = 5
+    decoder_blocks_upsampled: int = 0
     upsampling: int = 2
     # Samples that one encoder frame sees, and the length of one inverse transform of the decoder.
     frame_length: int = 640

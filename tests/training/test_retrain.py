@@ -17,8 +17,10 @@ from codec.errors import RunError, UnknownModelError
 from codec.home import nacre_home
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
+from codec.package import open_package
 from codec.weights import write_package
 from registry.registry import Registry
+from training.entropy import fit_package
 from training.retrain import RetrainRequest, retrain_once
 
 pytestmark = pytest.mark.slow
@@ -63,6 +65,19 @@ def test_better_is_promoted_once(world):
     assert scores["candidate"][0]["mel_distance"] < scores["production"][0]["mel_distance"]
     assert retrain_once(world) == decision
     assert len(Registry.open().list()) == 2
+
+
+def test_entropy_tables_are_fitted_anew_when_production_has_some(world, tmp_path):
+    registry = Registry.open()
+    fitted = fit_package(
+        tmp_path / "first", yaml.safe_load(world.config.read_text())["data"]["directory"], tmp_path / "p"
+    )
+    registry.register(fitted.directory, "voice")
+    registry.promote("voice:2", "production")
+    decision = retrain_once(world)
+    candidate = open_package(registry.resolve(f"voice:{decision.candidate}").directory)
+    assert candidate.has_entropy
+    assert candidate.lineage["entropy"] != fitted.lineage["entropy"]
 
 
 def test_validation_clips_in_the_inbox_are_never_trained_on(world):
