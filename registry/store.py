@@ -22,7 +22,6 @@ from codec.home import bentoml_home
 if TYPE_CHECKING:
     from codec.package import Package
 
-_COPIED = ("codec.json", "lineage.json", "metrics.json", "model.safetensors", "SHA256SUMS")
 
 
 class PackageStore:
@@ -83,7 +82,7 @@ class PackageStore:
             (self.directory(tag).parent / "latest").unlink(missing_ok=True)
             models = ModelStore(self._home / "models")
             with bentoml.models.create(tag, metadata=metadata, _model_store=models) as model:
-                for file in _COPIED:
+                for file in package.files:
                     shutil.copyfile(package.directory / file, model.path_of(file))
         # BentoML copies the permissions of its temporary folder: the owner's alone.
         self.directory(tag).chmod(self.directory(tag).parent.stat().st_mode)
