@@ -9,20 +9,27 @@ import google_crc32c
 
 from codec.bitpack import packed_size
 from codec.errors import BitstreamError
+from codec.segmentation import Segmentation
 
 MAGIC = b"\x89NAC"
 VERSION = 1
-CODING_PACKED = 0
+# Feature bits.
+SEGMENTED = 0x02
+KNOWN_FEATURES = SEGMENTED
 FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 64
 # A block's length is 16 bits; a short block spends 2 bytes on its number of frames.
-MAX_PACKED_BYTES = 65535 - 2
+MAX_BLOCK_BYTES = 65535 - 2
 
-PREFIX = struct.Struct("<4sBBH")  # magic, version, coding, header length
+SCALE_BYTES = 4
+
+PREFIX = struct.Struct("<4sBBH")  # magic, version, features, header length
 _FIELDS = struct.Struct("<8sIIIHBBBBH")
+_OVERLAP = struct.Struct("<I")  # after the name, in a segmented container
 _CRC = struct.Struct("<I")
 _SMALLEST = PREFIX.size + _FIELDS.size + _CRC.size
-MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES
+MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES + _OVERLAP.size
+_CONTRADICTION = "the header's fields contradict each other: whoever wrote it has a fault"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +40,9 @@ class Header:
     `source_sample_rate` are those of the audio it was made from, to which decoding returns. Both totals stand in the
     footer and are 0 while they are not known. `fingerprint` is the first 8 bytes of the package's. `channels` is the
     audio's; a codec of fewer channels codes `num_streams` groups.
+
+    Where blocks are segments, which were coded on their own, each begins `overlap` samples before the end of the one
+    before it; None where they are not, and the frames of one block go on in the next.
     """
 
     codec_name: str
@@ -47,16 +57,34 @@ class Header:
     codebook_size: int
     hop_length: int
     frames_per_block: int
+    overlap: int | None = None
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """How blocks lie in time: end to end if they are not segments."""
+        return Segmentation(length=self.frames_per_block * self.hop_length, overlap=self.overlap or 0)
 
     @property
     def num_frames(self) -> int:
         """Columns of codes, L."""
-        return -(-self.num_samples // self.hop_length)
+        return self.segmentation.num_frames(self.num_samples, self.hop_length)
 
     @property
     def num_blocks(self) -> int:
-        """Blocks of `frames_per_block` frames, the last one possibly shorter."""
-        return -(-self.num_frames // self.frames_per_block)
+        """Blocks of `frames_per_block` frames, the last one or two possibly shorter."""
+        return self.segmentation.count(self.num_samples)
+
+    @property
+    def short_blocks(self) -> tuple[int, ...]:
+        """The frames of each block that holds fewer than `frames_per_block`; these are the last ones."""
+        tail = range(self.segmentation.num_whole(self.num_samples), self.num_blocks)
+        frames = (self.block_frames(index) for index in tail)
+        return tuple(count for count in frames if count < self.frames_per_block)
+
+    @property
+    def scales_per_block(self) -> int:
+        """Scales that each block carries: one a stream if it is a segment."""
+        return 0 if self.overlap is None else self.num_streams
 
     @property
     def bits_per_code(self) -> int:
@@ -70,16 +98,23 @@ class Header:
 
     def block_frames(self, index: int) -> int:
         """Return how many frames block `index` holds."""
-        return min(self.frames_per_block, self.num_frames - index * self.frames_per_block)
+        return self.segmentation.frames(index, self.num_samples, self.hop_length)
+
+    def first_frame(self, index: int) -> int:
+        """Return where the frames of block `index` begin among all frames, those of the blocks before it."""
+        if index < self.num_blocks - 1:
+            return index * self.frames_per_block
+        return self.num_frames - self.block_frames(index)
+
+    def block_range(self, index: int) -> tuple[int, int]:
+        """Return the samples, in whole hops, from which and to which block `index` reaches; full beyond the totals."""
+        start = index * self.segmentation.stride
+        frames = self.block_frames(index) if index < self.num_blocks else self.frames_per_block
+        return start, start + frames * self.hop_length
 
     def packed_bytes(self, frames: int) -> int:
         """Return the size of the packed codes of `frames` frames."""
         return packed_size(frames * self.num_streams * self.num_quantizers, self.bits_per_code)
-
-    def time_range(self, first: int, end: int) -> str:
-        """Return the times of frames `first` up to, and without, `end`."""
-        seconds = self.hop_length / self.sample_rate
-        return f"{first * seconds:.2f} to {end * seconds:.2f} s"
 
 
 @dataclass(frozen=True)
@@ -98,7 +133,7 @@ def write_header(header: Header) -> bytes:
         ValueError: A field doesn't fit, or the fields contradict each other.
     """
     name = header.codec_name.encode()
-    length = _SMALLEST + len(name)
+    features = 0 if header.overlap is None else SEGMENTED
     try:
         fields = _FIELDS.pack(
             header.fingerprint,
@@ -112,11 +147,13 @@ def write_header(header: Header) -> bytes:
             len(name),
             header.frames_per_block,
         )
+        extension = b"" if header.overlap is None else _OVERLAP.pack(header.overlap)
     except struct.error as error:
         raise ValueError(f"a field of the header is out of range ({error})") from None
-    if length > MAX_HEADER_BYTES or len(header.fingerprint) != FINGERPRINT_BYTES or not _agrees(header):
+    if len(header.fingerprint) != FINGERPRINT_BYTES or not _agrees(header):
         raise ValueError("the header's fields contradict each other")
-    body = PREFIX.pack(MAGIC, VERSION, CODING_PACKED, length) + fields + name
+    length = _SMALLEST + len(name) + len(extension)
+    body = PREFIX.pack(MAGIC, VERSION, features, length) + fields + name + extension
     return body + _CRC.pack(google_crc32c.value(body))
 
 
@@ -124,17 +161,17 @@ def header_length(prefix: bytes) -> int:
     """Return the length that a header's first 8 bytes claim.
 
     Raises:
-        BitstreamError: Not a container, of another version or coding, or cut short.
+        BitstreamError: Not a container, of another version, with unknown features, or cut short.
     """
     if not prefix or prefix[:4] != MAGIC[: len(prefix[:4])]:
         raise BitstreamError("not a Nacre container: it doesn't begin with the container's magic bytes")
     if len(prefix) < PREFIX.size:
         raise BitstreamError("the container is cut short within its header")
-    _, version, coding, length = PREFIX.unpack_from(prefix)
+    _, version, features, length = PREFIX.unpack_from(prefix)
     if version != VERSION:
         raise BitstreamError(f"container version {version} is unknown; this release reads version {VERSION}")
-    if coding != CODING_PACKED:
-        raise BitstreamError(f"coding {coding} is unknown; this release reads coding {CODING_PACKED}")
+    if unknown := features & ~KNOWN_FEATURES:
+        raise BitstreamError(f"the container has features that this release doesn't know (bits {unknown:#04x})")
     if not _SMALLEST <= length <= MAX_HEADER_BYTES:
         raise BitstreamError(f"the header claims {length} bytes, which no header has: the container is damaged")
     return int(length)
@@ -157,13 +194,17 @@ def parse_header(data: bytes) -> Opening:
 
 def _parse_fields(body: bytes) -> Header:
     """Parse a header whose checksum holds; what is still wrong was written wrong."""
+    _, _, features, _ = PREFIX.unpack_from(body)
     fields = _FIELDS.unpack_from(body, PREFIX.size)
     fingerprint, rate, source_rate, size, hop, channels, streams, stages, name_bytes, block = fields
-    name = body[PREFIX.size + _FIELDS.size :]
+    start = PREFIX.size + _FIELDS.size
+    name, extension = body[start : start + name_bytes], body[start + name_bytes :]
     try:
         text = name.decode()
     except UnicodeDecodeError:
         raise BitstreamError("the header's codec name is not UTF-8") from None
+    if len(name) != name_bytes or len(extension) != (_OVERLAP.size if features & SEGMENTED else 0):
+        raise BitstreamError(_CONTRADICTION)
     header = Header(
         codec_name=text,
         fingerprint=fingerprint,
@@ -177,18 +218,22 @@ def _parse_fields(body: bytes) -> Header:
         codebook_size=size,
         hop_length=hop,
         frames_per_block=block,
+        overlap=_OVERLAP.unpack(extension)[0] if features & SEGMENTED else None,
     )
-    if len(name) != name_bytes or not _agrees(header):
-        raise BitstreamError("the header's fields contradict each other: whoever wrote it has a fault")
+    if not _agrees(header):
+        raise BitstreamError(_CONTRADICTION)
     return header
 
 
 def _agrees(header: Header) -> bool:
     rates = (header.sample_rate, header.source_sample_rate, header.hop_length)
     counts = (header.channels, header.num_streams, header.num_quantizers, header.frames_per_block)
+    block_bytes = SCALE_BYTES * header.scales_per_block + header.packed_bytes(header.frames_per_block)
     return (
         min(rates + counts) >= 1
         and 2 <= header.codebook_size <= 65536
         and header.channels % header.num_streams == 0
-        and header.packed_bytes(header.frames_per_block) <= MAX_PACKED_BYTES
+        and len(header.codec_name.encode()) <= MAX_NAME_BYTES
+        and block_bytes <= MAX_BLOCK_BYTES
+        and 2 * (header.overlap or 0) <= header.frames_per_block * header.hop_length
     )

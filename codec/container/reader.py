@@ -6,6 +6,7 @@ Axes: codes [S, K, frames].
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from codec.container.block import (
     BLOCK_HEADER,
     INDEX_MODULUS,
+    Block,
     blocks_bytes,
     describe_block,
     parse_block_header,
@@ -53,14 +55,25 @@ class ContainerReader:
         header = self.header
         if not 0 <= start < start + count <= header.num_frames:
             raise ValueError(f"frames {start} to {start + count} are not within the {header.num_frames} there are")
-        first, last = start // header.frames_per_block, (start + count - 1) // header.frames_per_block
-        offset = self._find_block(first)
-        blocks = []
-        for index in range(first, last + 1):
-            codes, offset = self._read_block(offset, index)
-            blocks.append(codes)
-        skip = start - first * header.frames_per_block
-        return np.concatenate(blocks, axis=2)[..., skip : skip + count]
+        first, last = self._block_of(start), self._block_of(start + count - 1)
+        codes = [block.codes for block in self.read_blocks(range(first, last + 1))]
+        skip = start - header.first_frame(first)
+        return np.concatenate(codes, axis=2)[..., skip : skip + count]
+
+    def read_blocks(self, indices: range) -> Iterator[Block]:
+        """Yield the blocks from `indices.start` up to, and without, `indices.stop`, which the container has.
+
+        Raises:
+            BitstreamError: One of the blocks is damaged.
+        """
+        offset = self._find_block(indices.start)
+        for index in indices:
+            block, offset = self._read_block(offset, index)
+            yield block
+
+    def _block_of(self, frame: int) -> int:
+        last = self.header.num_blocks - 1
+        return last if frame >= self.header.first_frame(last) else frame // self.header.frames_per_block
 
     def _find_block(self, index: int) -> int:
         """Return where block `index` begins: from the index to the last listed one before it, then along lengths."""
@@ -73,16 +86,16 @@ class ContainerReader:
             offset += BLOCK_HEADER.size + block.length
         return offset
 
-    def _read_block(self, offset: int, index: int) -> tuple[NDArray[np.int64], int]:
+    def _read_block(self, offset: int, index: int) -> tuple[Block, int]:
         start = offset + BLOCK_HEADER.size
-        block = parse_block_header(self._read_at(offset, start))
+        head = parse_block_header(self._read_at(offset, start))
         where = describe_block(self.header, index)
-        if block is None or start + block.length > self._blocks_end:
+        if head is None or start + head.length > self._blocks_end:
             raise BitstreamError(f"{where} is damaged or cut short")
-        codes = read_block(self._opening, block, self._read_at(start, start + block.length), index)
-        if codes.shape[2] != self.header.block_frames(index):
-            raise BitstreamError(f"{where} holds {codes.shape[2]} frames: whoever wrote it has a fault")
-        return codes, start + block.length
+        block = read_block(self._opening, head, self._read_at(start, start + head.length), index)
+        if block.codes.shape[2] != self.header.block_frames(index):
+            raise BitstreamError(f"{where} holds {block.codes.shape[2]} frames: whoever wrote it has a fault")
+        return block, start + head.length
 
     def _read_at(self, start: int, stop: int) -> bytes:
         self._file.seek(start)

@@ -1,9 +1,10 @@
 """Recovering a damaged container: the codes of every whole block, and a mask of the frames that had to be made up.
 
 Missing frames repeat the codes of the frame before them (at the beginning, of the first that is there), so that the
-decoder's context on both sides of a gap sounds as it did; what plays in the gap is the caller's to decide, by the mask.
+decoder's context on both sides of a gap sounds as it did, and missing segments the scale of the one before; what plays
+in the gap is the caller's to decide, by the mask.
 
-Axes: codes [S, K, L].
+Axes: codes [S, K, L]; scales [S, N], N segments, or [S, 0] where blocks are not segments.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ MAX_MISSING_CODES = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class Recovered:
-    """`codes` [S, K, L], in which `missing` [L] marks the frames that are made up, and the scan's report."""
+    """`codes` [S, K, L], in which `missing` [L] marks the frames that are made up, `scales`, and the scan's report."""
 
     codes: NDArray[np.int64]
+    scales: NDArray[np.float32]
     missing: NDArray[np.bool_]
     report: ScanReport
 
@@ -49,19 +51,27 @@ def recover_container(data: Data) -> Recovered:
         raise BitstreamError(f"of {header.num_blocks} blocks only {report.num_whole} are whole: too few to recover")
     codes = np.zeros((header.num_streams, header.num_quantizers, header.num_frames), np.int64)
     missing = np.ones(header.num_frames, np.bool_)
+    scales = np.zeros((header.num_streams, header.num_blocks if header.scales_per_block else 0), np.float32)
+    missing_scales = np.ones(scales.shape[1], np.bool_)
     opening = parse_header(data[:MAX_HEADER_BYTES])
     for block in whole_blocks(opening, data, *locate_footer(opening, data)):
-        start = block.index * header.frames_per_block
-        stop = min(header.num_frames, start + block.codes.shape[2])
-        if start < stop:
-            codes[..., start:stop], missing[start:stop] = block.codes[..., : stop - start], False
+        if block.index >= header.num_blocks:
+            break
+        start = header.first_frame(block.index)
+        stop = start + min(block.num_frames, header.block_frames(block.index))
+        codes[..., start:stop], missing[start:stop] = block.content.codes[..., : stop - start], False
+        if header.scales_per_block:
+            scales[:, block.index], missing_scales[block.index] = block.content.scales[:, 0], False
     _repeat_previous(codes, missing)
-    return Recovered(codes=codes, missing=missing, report=report)
+    _repeat_previous(scales, missing_scales)
+    return Recovered(codes=codes, scales=scales, missing=missing, report=report)
 
 
-def _repeat_previous(codes: NDArray[np.int64], missing: NDArray[np.bool_]) -> None:
-    """Fill each missing frame of codes [S, K, L], in place."""
-    frames = np.arange(len(missing))
-    previous = np.maximum.accumulate(np.where(missing, -1, frames))
+def _repeat_previous(values: NDArray[np.generic], missing: NDArray[np.bool_]) -> None:
+    """Fill each missing column of values [..., N], in place."""
+    if not missing.any():
+        return
+    columns = np.arange(len(missing))
+    previous = np.maximum.accumulate(np.where(missing, -1, columns))
     source = np.where(previous < 0, np.argmin(missing), previous)
-    codes[..., missing] = codes[..., source[missing]]
+    values[..., missing] = values[..., source[missing]]

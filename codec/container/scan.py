@@ -11,13 +11,11 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codec.container.block import (
     BLOCK_HEADER,
     BLOCK_MARKER,
     INDEX_MODULUS,
+    Block,
     block_bytes,
     parse_block_header,
     read_block,
@@ -69,22 +67,32 @@ class ScanReport:
 
 @dataclass(frozen=True)
 class WholeBlock:
-    """A block whose checksum holds: its `codes` [S, K, frames], and the bytes it takes."""
+    """A block whose checksum holds: its `content`, and the bytes it takes."""
 
     index: int
-    codes: NDArray[np.int64]
+    content: Block
     start: int
     stop: int
+
+    @property
+    def num_frames(self) -> int:
+        """Frames it holds."""
+        return self.content.codes.shape[2]
 
 
 @dataclass
 class _Findings:
-    """What a walk over the blocks adds up to; `end` is where its last whole block ends."""
+    """What a walk over the blocks adds up to; `end` is where its last whole block ends.
+
+    `num_samples` are the most that agree with the frames of all blocks found; a short one, which lies at the very end,
+    sets a `limit`.
+    """
 
     end: int
     expected: int = 0
     num_whole: int = 0
-    num_frames: int = 0
+    num_samples: int = 0
+    limit: int = 1 << 64
     stray_bytes: int = 0
     gaps: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     offsets: list[int] = dataclasses.field(default_factory=list)
@@ -94,8 +102,15 @@ class _Findings:
         if block.index and block.index % INDEX_STEP == 0:
             self.offsets.append(block.start)
         self.stray_bytes += block.start - self.end
-        self.num_frames = block.index * header.frames_per_block + block.codes.shape[2]
         self.num_whole, self.expected, self.end = self.num_whole + 1, block.index + 1, block.stop
+        stride, hop = header.segmentation.stride, header.hop_length
+        start = block.index * stride
+        reach = start + block.num_frames * hop
+        # Of segments, only one that reaches no further than its stride can be the last.
+        may_be_last = block.num_frames <= -(-stride // hop)
+        self.num_samples = min(self.limit, reach, start + stride) if may_be_last else min(self.limit, reach)
+        if block.num_frames < header.frames_per_block:
+            self.limit = min(self.limit, reach)
 
     def skip_to(self, index: int) -> None:
         if index > self.expected:
@@ -120,12 +135,12 @@ def scan_container(data: Data) -> ScanReport:
         findings.skip_to(header.num_blocks)
         faults += _footer_faults(findings, footer, end, len(data))
     else:
-        header = _found_totals(header, findings.num_frames)
+        header = _found_totals(header, findings.num_samples)
         findings.skip_to(findings.expected + _lost_blocks(header, data[findings.end :][:2], len(data) - findings.end))
     return ScanReport(
         header=header,
         num_whole=findings.num_whole,
-        bad=tuple(_stretch(header, footer is not None, *gap) for gap in findings.gaps),
+        bad=tuple(_stretch(header, *gap) for gap in findings.gaps),
         faults=tuple(faults),
     )
 
@@ -141,7 +156,7 @@ def whole_blocks(opening: Opening, data: Data, footer: Footer | None, end: int) 
             position = data.find(BLOCK_MARKER, position + 1, end)
             continue
         yield block
-        if block.codes.shape[2] < header.frames_per_block:
+        if header.overlap is None and block.num_frames < header.frames_per_block:
             return
         position, expected = block.stop, block.index + 1
 
@@ -162,14 +177,14 @@ def _try_block(opening: Opening, data: bytes, expected: int, start: int) -> Whol
     index = expected + (head.number - expected) % INDEX_MODULUS
     stop = BLOCK_HEADER.size + head.length
     try:
-        codes = read_block(opening, head, data[BLOCK_HEADER.size : stop], index)
+        content = read_block(opening, head, data[BLOCK_HEADER.size : stop], index)
     except BitstreamError:
         return None
-    return WholeBlock(index, codes, start, start + stop)
+    return WholeBlock(index, content, start, start + stop)
 
 
 def _fits(header: Header, block: WholeBlock) -> bool:
-    return block.index < header.num_blocks and block.codes.shape[2] == header.block_frames(block.index)
+    return block.index < header.num_blocks and block.num_frames == header.block_frames(block.index)
 
 
 def _footer_faults(findings: _Findings, footer: Footer, end: int, size: int) -> list[str]:
@@ -185,9 +200,9 @@ def _footer_faults(findings: _Findings, footer: Footer, end: int, size: int) -> 
     return faults
 
 
-def _found_totals(header: Header, num_frames: int) -> Header:
-    """Return `header` with the totals of `num_frames` whole frames, in accord with each other."""
-    source = num_frames * header.hop_length * header.source_sample_rate // header.sample_rate
+def _found_totals(header: Header, num_samples: int) -> Header:
+    """Return `header` with totals of at most `num_samples`, in accord with each other."""
+    source = num_samples * header.source_sample_rate // header.sample_rate
     samples = -(-source * header.sample_rate // header.source_sample_rate)
     return dataclasses.replace(header, num_samples=samples, source_num_samples=source)
 
@@ -199,8 +214,6 @@ def _lost_blocks(header: Header, beginning: bytes, num_bytes: int) -> int:
     return -(-num_bytes // block_bytes(header, header.frames_per_block))
 
 
-def _stretch(header: Header, known: bool, first: int, end: int) -> BadStretch:
-    seconds = header.hop_length / header.sample_rate
-    frames = end * header.frames_per_block
-    last = min(frames, header.num_frames) if known else frames
-    return BadStretch(first, end, first * header.frames_per_block * seconds, last * seconds)
+def _stretch(header: Header, first: int, end: int) -> BadStretch:
+    start, stop = header.block_range(first)[0], header.block_range(end - 1)[1]
+    return BadStretch(first, end, start / header.sample_rate, stop / header.sample_rate)

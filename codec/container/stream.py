@@ -2,7 +2,7 @@
 
 Strict: whatever is not as the standard says ends it with an error.
 
-Axes: codes [S, K, frames].
+Axes: codes [S, K, frames]; scales [S, N], N segments, or [S, 0] where blocks are not segments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.container.block import BLOCK_HEADER, describe_block, parse_block_header, read_block
+from codec.container.block import BLOCK_HEADER, Block, describe_block, parse_block_header, read_block
 from codec.container.footer import FOOTER_MARKER, INDEX_STEP, footer_bytes, parse_footer
 from codec.container.header import PREFIX, Header, header_length, parse_header
 from codec.errors import BitstreamError
@@ -23,10 +23,11 @@ from codec.errors import BitstreamError
 
 @dataclass(frozen=True)
 class Container:
-    """A parsed container: its `header` and all its `codes` [S, K, L]."""
+    """A parsed container: its `header`, all its `codes` [S, K, L], and the `scales` [S, N] of its segments, if any."""
 
     header: Header
     codes: NDArray[np.int64]
+    scales: NDArray[np.float32]
 
 
 class ContainerStream:
@@ -47,31 +48,35 @@ class ContainerStream:
         self._position = len(data)
         self._offsets: list[int] = []
         self._num_frames = 0
+        self._short: list[int] = []
 
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        """Yield each block's codes [S, K, frames]; only the last may hold fewer than `frames_per_block` frames.
+    def __iter__(self) -> Iterator[Block]:
+        """Yield each block; only the last, of segments the last two, may hold fewer than `frames_per_block` frames.
 
         Raises:
             BitstreamError: The container is cut short, damaged, or followed by other bytes.
         """
         index = 0
         while (start := self._read(len(FOOTER_MARKER))) != FOOTER_MARKER:
-            if self._num_frames != index * self.header.frames_per_block:
+            if len(self._short) > (0 if self.header.overlap is None else 1):
                 raise BitstreamError(f"block {index - 1} is short but not the last: whoever wrote it has a fault")
             if index and index % INDEX_STEP == 0:
                 self._offsets.append(self._position - len(start))
-            codes = self._read_block(start, index)
-            self._num_frames += codes.shape[2]
+            block = self._read_block(start, index)
+            frames = block.codes.shape[2]
+            if self._short or frames < self.header.frames_per_block:
+                self._short.append(frames)
+            self._num_frames += frames
             index += 1
-            yield codes
+            yield block
         self._read_footer(index)
 
-    def _read_block(self, start: bytes, index: int) -> NDArray[np.int64]:
+    def _read_block(self, start: bytes, index: int) -> Block:
         data = start + self._read(BLOCK_HEADER.size - len(start))
-        block = parse_block_header(data)
-        if block is None:
+        head = parse_block_header(data)
+        if head is None:
             raise BitstreamError(f"{describe_block(self.header, index)} has no marker: the container is damaged")
-        return read_block(self._opening, block, self._read(block.length), index)
+        return read_block(self._opening, head, self._read(head.length), index)
 
     def _read_footer(self, num_blocks: int) -> None:
         if num_blocks == 0:
@@ -79,7 +84,8 @@ class ContainerStream:
         rest = self._read(footer_bytes(num_blocks) - len(FOOTER_MARKER))
         footer = parse_footer(self._opening, FOOTER_MARKER + rest)
         header = footer.complete(self.header)
-        if header.num_frames != self._num_frames or footer.offsets != tuple(self._offsets):
+        counts = (header.num_blocks, header.short_blocks)
+        if counts != (num_blocks, tuple(self._short)) or footer.offsets != tuple(self._offsets):
             raise BitstreamError("the footer contradicts the blocks: whoever wrote it has a fault")
         if extra := len(read_up_to(self._file, 1 << 16)):
             raise BitstreamError(f"the container is followed by {extra} bytes or more that don't belong to it")
@@ -101,7 +107,8 @@ def read_container(data: bytes) -> Container:
     """
     stream = ContainerStream(io.BytesIO(data))
     blocks = list(stream)
-    return Container(stream.header, np.concatenate(blocks, axis=2))
+    codes = np.concatenate([block.codes for block in blocks], axis=2)
+    return Container(stream.header, codes, np.concatenate([block.scales for block in blocks], axis=1))
 
 
 def read_up_to(file: BinaryIO, count: int) -> bytes:

@@ -198,7 +198,7 @@ def test_a_pipe_is_read_block_by_block():
     stream = ContainerStream(Pipe(DATA))
     assert stream.header == dataclasses.replace(HEADER, num_samples=0, source_num_samples=0)
     blocks = list(stream)
-    assert [block.shape[2] for block in blocks] == [50, 50, 50, 1]
+    assert [block.codes.shape[2] for block in blocks] == [50, 50, 50, 1]
     assert stream.header == HEADER
 
 
