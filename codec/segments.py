@@ -7,7 +7,7 @@ other where they overlap: what the reference's triangular weights come to. Devia
 
 No segment depends on another, so audio of any length takes constant memory. Nor does one depend on those beside which
 it is computed: a network gets `ROWS` of them at a time, always as many, since the last bits of a product can depend on
-that number; silent ones fill up. On a CPU, where more at a time took as long, that is one.
+that number; silent ones fill up. On a CPU, where more at a time were no faster, that is one.
 
 Axes: audio [B, C, T]; codes [B, K, L], the segments' codes end to end; scales [B, N]; N segments.
 """

@@ -20,7 +20,6 @@ FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 64
 # A block's length is 16 bits; a short block spends 2 bytes on its number of frames.
 MAX_BLOCK_BYTES = 65535 - 2
-
 SCALE_BYTES = 4
 
 PREFIX = struct.Struct("<4sBBH")  # magic, version, features, header length
