@@ -74,7 +74,7 @@ def _containers(model: LoadedPackage, codes: list[NDArray[np.int64]], stages: in
     config = model.package.config
     samples = [part.shape[2] * config.hop_length for part in codes]
     return [
-        container_of(model, part[:, :stages], config.channels, config.sample_rate, count)
+        container_of(model, part[:, :stages], None, config.channels, config.sample_rate, count)
         for part, count in zip(codes, samples, strict=True)
     ]
 

@@ -39,6 +39,8 @@ TRACE_EVERY = 50
 def make_container(generator: np.random.Generator) -> bytes:
     streams = int(generator.integers(1, 3))
     hop = int(generator.integers(1, 1000))
+    frames = int(generator.integers(1, 60))
+    overlap = int(generator.integers(0, frames * hop // 2 + 1)) if generator.integers(2) else None
     num_samples = int(generator.integers(1, 400 * hop))
     header = Header(
         codec_name="fuzz"[: int(generator.integers(1, 5))],
@@ -52,10 +54,12 @@ def make_container(generator: np.random.Generator) -> bytes:
         num_quantizers=int(generator.integers(1, 9)),
         codebook_size=int(generator.choice([2, 16, 1000, 1024, 65_536])),
         hop_length=hop,
-        frames_per_block=int(generator.integers(1, 60)),
+        frames_per_block=frames,
+        overlap=overlap,
     )
-    shape = (streams, header.num_quantizers, header.num_frames)
-    return write_container(header, generator.integers(0, header.codebook_size, shape))
+    codes = generator.integers(0, header.codebook_size, (streams, header.num_quantizers, header.num_frames))
+    scales = generator.exponential(0.1, (streams, header.num_blocks)).astype(np.float32)
+    return write_container(header, codes, scales)
 
 
 def mutate(data: bytes, generator: np.random.Generator) -> bytes:

@@ -3,7 +3,7 @@
 A codec of C channels codes audio of any multiple of C as independent streams of C channels (a mono codec codes stereo
 as two). Audio at another rate is resampled to the codec's, and decoding returns to the source's rate and exact length.
 
-Axes: samples [channels, T]; codes [S, K, L], S streams.
+Axes: samples [channels, T]; codes [S, K, L], S streams; scales [S, N], N segments, or [S, 0] of a codec without.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_length
 from codec.config import CodecConfig
 from codec.container import Header, fit_block, read_container, read_header, write_container
-from codec.errors import AudioError, BitstreamError, LimitError, ModelMismatchError
+from codec.errors import AudioError, BitstreamError, CapabilityError, LimitError, ModelMismatchError
+from codec.model import Codec
 from codec.package import Package
+from codec.segments import SegmentedCodes, decode_segments, encode_segments
 from codec.weights import LoadedPackage
 
 BLOCK_SECONDS = 1.0
@@ -34,6 +36,7 @@ def compress(
     Raises:
         AudioError: The audio is empty, not finite, or its channels are no multiple of the codec's.
         BitrateError: The codec has no such bitrate or number of quantizers.
+        CapabilityError: The codec's segments don't fit into a container's blocks at this bitrate.
     """
     config = model.package.config
     stages = config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
@@ -41,14 +44,28 @@ def compress(
     prepared = resample(audio, config.sample_rate)
     streams = torch.from_numpy(prepared.samples).unflatten(0, (-1, config.channels))
     device = next(model.codec.parameters()).device
-    codes = model.codec.encode(streams.to(device), num_quantizers=stages).cpu().numpy()
-    return container_of(model, codes, audio.channels, audio.sample_rate, audio.num_samples)
+    if config.segments is None:
+        codes, scales = model.codec.encode(streams.to(device), num_quantizers=stages), None
+    else:
+        coded = encode_segments(model.codec, streams.to(device), num_quantizers=stages)
+        codes, scales = coded.codes, coded.scales.cpu().numpy()
+    facts = (audio.channels, audio.sample_rate, audio.num_samples)
+    return container_of(model, codes.cpu().numpy(), scales, *facts)
 
 
 def container_of(
-    model: LoadedPackage, codes: NDArray[np.int64], channels: int, source_sample_rate: int, source_num_samples: int
+    model: LoadedPackage,
+    codes: NDArray[np.int64],
+    scales: NDArray[np.float32] | None,
+    channels: int,
+    source_sample_rate: int,
+    source_num_samples: int,
 ) -> bytes:
-    """Return the container of codes [S, K, L], made by `model` from audio with those facts."""
+    """Return the container of codes [S, K, L], made by `model` from audio with those facts.
+
+    Raises:
+        CapabilityError: The codec's segments don't fit into blocks, in so many streams and stages.
+    """
     config = model.package.config
     header = Header(
         codec_name=config.name,
@@ -62,12 +79,25 @@ def container_of(
         num_quantizers=codes.shape[1],
         codebook_size=config.quantizer.codebook_size,
         hop_length=config.hop_length,
-        frames_per_block=fit_block(
-            round(BLOCK_SECONDS * config.frame_rate), len(codes), codes.shape[1], config.quantizer.codebook_size
-        ),
+        frames_per_block=_frames_per_block(config, len(codes), codes.shape[1]),
         coder=b"" if model.coder is None else model.coder.fingerprint,
+        overlap=None if config.segments is None else config.segments.overlap,
     )
-    return write_container(header, codes, model.coder)
+    return write_container(header, codes, scales, model.coder)
+
+
+def _frames_per_block(config: CodecConfig, num_streams: int, num_quantizers: int) -> int:
+    """Return the frames of a segment, or of about a second."""
+    size, segments = config.quantizer.codebook_size, config.segments
+    if segments is None:
+        return fit_block(round(BLOCK_SECONDS * config.frame_rate), num_streams, num_quantizers, size)
+    frames = segments.length // config.hop_length
+    if fit_block(frames, num_streams, num_quantizers, size, segmented=True) < frames:
+        raise CapabilityError(
+            f"a segment of '{config.name}' in {num_streams} stream(s) of {num_quantizers} quantizers is more than a"
+            " container's block holds: choose a lower bitrate, or code fewer channels"
+        )
+    return frames
 
 
 def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = None) -> Audio:
@@ -79,30 +109,51 @@ def decompress(model: LoadedPackage, data: bytes, limits: AudioLimits | None = N
         ModelMismatchError: Another model made it.
     """
     header = read_header(data)
-    check_limits(header, limits or AudioLimits())
-    check_model(model.package, header)
+    check_header(model.package, header, limits)
     container = read_container(data, model.coder)
-    device = next(model.codec.parameters()).device
-    samples = model.codec.decode(torch.from_numpy(container.codes).to(device), num_samples=header.num_samples)
-    decoded = Audio(samples=samples.flatten(0, 1).cpu().numpy(), sample_rate=header.sample_rate)
+    samples = decode_codes(model.codec, container.codes, container.scales, header.num_samples)
+    decoded = Audio(samples=samples, sample_rate=header.sample_rate)
     restored = resample(decoded, header.source_sample_rate)
     return Audio(samples=fit_length(restored.samples, header.source_num_samples), sample_rate=header.source_sample_rate)
 
 
-def check_model(package: Package, header: Header) -> None:
-    """Check that `header` comes from this model.
+def decode_codes(
+    codec: Codec, codes: NDArray[np.int64], scales: NDArray[np.float32], num_samples: int
+) -> NDArray[np.float32]:
+    """Return the samples [channels, num_samples] of codes [S, K, L], in segments with their scales."""
+    device = next(codec.parameters()).device
+    if codec.config.segments is None:
+        samples = codec.decode(torch.from_numpy(codes).to(device), num_samples=num_samples)
+    else:
+        coded = SegmentedCodes(torch.from_numpy(codes), torch.from_numpy(scales)).to(device)
+        samples = decode_segments(codec, coded, num_samples=num_samples)
+    return samples.flatten(0, 1).cpu().numpy()
+
+
+def check_header(package: Package, header: Header, limits: AudioLimits | None, stretch: Header | None = None) -> None:
+    """Check, before anything is unpacked, that `package` made what `header` describes and that `limits` allow it.
+
+    Only a `stretch` of it may be wanted: then that is what must keep to the limits.
 
     Raises:
+        LimitError: It claims to be larger than `limits` allow.
         ModelMismatchError: Another model made it.
         BitstreamError: The fingerprint is this model's, but other fields are not.
     """
+    _check_limits(stretch or header, limits or AudioLimits())
+    _check_model(package, header)
+
+
+def _check_model(package: Package, header: Header) -> None:
     config = package.config
     if header.fingerprint != package.short_fingerprint:
         made_by = f"'{header.codec_name}' with fingerprint {header.fingerprint.hex()}"
         given = f"'{config.name}' with fingerprint {package.short_fingerprint.hex()}"
         raise ModelMismatchError(f"the container was made by {made_by}, not by the model given, {given}")
+    segments = None if header.overlap is None else header.segmentation
     agrees = (
         (header.sample_rate, header.hop_length) == (config.sample_rate, config.hop_length)
+        and segments == config.segments
         and header.codebook_size == config.quantizer.codebook_size
         and header.num_quantizers <= config.quantizer.num_quantizers
         and header.channels == header.num_streams * config.channels
@@ -131,12 +182,8 @@ def check_channels(channels: int, config: CodecConfig) -> None:
         raise AudioError(f"the audio has {channels} channels; '{config.name}' codes {config.channels} at a time")
 
 
-def check_limits(header: Header, limits: AudioLimits) -> None:
-    """Refuse what a container claims before its codes are unpacked; its rate decides how far resampling grows it.
-
-    Raises:
-        LimitError: It claims to be larger than `limits` allow.
-    """
+def _check_limits(header: Header, limits: AudioLimits) -> None:
+    """Refuse what a container claims; its rate decides how far resampling grows it."""
     rate, channels = header.source_sample_rate, header.channels
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
         rule = f"{limits.min_sample_rate} to {limits.max_sample_rate} Hz"

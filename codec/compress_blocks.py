@@ -1,15 +1,16 @@
 """Audio files to containers and back in constant memory, byte for byte what codec/compress.py gives.
 
 Only the codes are held whole: 10 hours at 12 stages of 50 Hz are 43 MB, and 4 times that while the container is written
-or read. A family whose networks reach over the whole file (codec/chunked.py) is coded whole.
+or read. A family whose networks reach over the whole file (codec/chunked.py) is coded whole, unless in segments.
 
-Axes: blocks [channels, n]; codes [S, K, L], S streams.
+Axes: blocks [channels, n]; codes [S, K, L], S streams; scales [S, N], N segments, of a codec that codes in segments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from torch import Tensor
 from codec.audio import AudioLimits, Source, read_blocks
 from codec.audio_blocks import Blocks, fit_blocks, resample_blocks
 from codec.chunked import WINDOW_FRAMES, decode_chunked, encode_chunked
-from codec.compress import check_channels, check_limits, check_model, container_of
-from codec.container import Header, read_container, read_header
+from codec.compress import check_channels, check_header, container_of
+from codec.container import Container, Header, read_container, read_header
 from codec.context import Finite
 from codec.model import Codec
+from codec.segments import SegmentedCodes, decode_segment_blocks, encode_segment_blocks, split_segments
 from codec.weights import LoadedPackage
 
 # Is told the share done, from 0 to 1.
@@ -65,6 +67,7 @@ def compress_source(
     Raises:
         AudioError: It is not audio that the codec can take.
         BitrateError: The codec has no such bitrate or number of quantizers.
+        CapabilityError: The codec's segments don't fit into a container's blocks at this bitrate.
         LimitError: It is larger than `limits` allow.
         MissingToolError: It needs the optional extra `m4a`.
     """
@@ -75,13 +78,8 @@ def compress_source(
     counted = _Counted(blocks, info.num_samples, progress)
     prepared = resample_blocks(counted, info.sample_rate, config.sample_rate)
     streams = (torch.from_numpy(block).unflatten(0, (-1, config.channels)).to(device) for block in prepared)
-    # One buffer: thousands of small arrays would pin the heap between the windows' large ones.
-    held = bytearray()
-    for part in _encode(model.codec, streams, stages):
-        held += part.cpu().numpy().astype(np.uint16).transpose(2, 0, 1).tobytes()
-    shape = (-1, info.channels // config.channels, stages)
-    whole = np.frombuffer(held, np.uint16).reshape(shape).transpose(1, 2, 0).astype(np.int64)
-    data = container_of(model, whole, info.channels, info.sample_rate, counted.num_samples)
+    codes, scales = _encode(model.codec, streams, stages)
+    data = container_of(model, codes, scales, info.channels, info.sample_rate, counted.num_samples)
     return Compressed(data=data, sample_rate=info.sample_rate, num_samples=counted.num_samples)
 
 
@@ -96,28 +94,61 @@ def decompress_blocks(
         ModelMismatchError: Another model made it.
     """
     header = read_header(data)
-    check_limits(header, limits or AudioLimits())
-    check_model(model.package, header)
-    decoded = fit_blocks(_decode(model.codec, read_container(data, model.coder).codes), header.num_samples)
+    check_header(model.package, header, limits)
+    decoded = fit_blocks(_decode(model.codec, read_container(data, model.coder)), header.num_samples)
     restored = resample_blocks(decoded, header.sample_rate, header.source_sample_rate)
     blocks = fit_blocks(restored, header.source_num_samples)
     return Decompressed(header=header, blocks=iter(_Counted(blocks, header.source_num_samples, progress)))
 
 
-def _encode(codec: Codec, streams: Iterator[Tensor], stages: int) -> Iterator[Tensor]:
-    """Encode blocks [S, C, n] to codes [S, K, ...]."""
+def _encode(
+    codec: Codec, streams: Iterator[Tensor], stages: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+    """Encode blocks [S, C, n] to codes [S, K, L] and, of a codec that codes in segments, scales [S, N]."""
+    codes = _Columns(np.dtype(np.uint16))
+    if codec.config.segments is not None:
+        scales = _Columns(np.dtype(np.float32))
+        for segments in encode_segment_blocks(codec, streams, num_quantizers=stages):
+            codes.append(segments.codes)
+            scales.append(segments.scales)
+        return codes.join().astype(np.int64), scales.join()
     if isinstance(codec.config.network, Finite):
-        return encode_chunked(codec, streams, num_quantizers=stages)
-    return iter([codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages)])
+        for part in encode_chunked(codec, streams, num_quantizers=stages):
+            codes.append(part)
+    else:
+        codes.append(codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages))
+    return codes.join().astype(np.int64), None
 
 
-def _decode(codec: Codec, codes: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    """Decode codes [S, K, L] to blocks [channels, n]."""
-    whole = torch.from_numpy(codes)
-    parts = (part.to(_device(codec)) for part in whole.split(WINDOW_FRAMES, dim=-1))
-    finite = isinstance(codec.config.network, Finite)
-    audio = decode_chunked(codec, parts) if finite else iter([codec.decode(whole.to(_device(codec)))])
+def _decode(codec: Codec, container: Container) -> Iterator[NDArray[np.float32]]:
+    """Decode to blocks [channels, n]."""
+    device, codes = _device(codec), torch.from_numpy(container.codes)
+    if codec.config.segments is not None:
+        num_samples = container.header.num_samples
+        coded = SegmentedCodes(codes, torch.from_numpy(container.scales))
+        segments = (segment.to(device) for segment in split_segments(codec.config, coded, num_samples))
+        audio = decode_segment_blocks(codec, segments, num_samples=num_samples)
+    elif isinstance(codec.config.network, Finite):
+        audio = decode_chunked(codec, (part.to(device) for part in codes.split(WINDOW_FRAMES, dim=-1)))
+    else:
+        audio = iter([codec.decode(codes.to(device))])
     return (part.flatten(0, 1).cpu().numpy() for part in audio)
+
+
+class _Columns:
+    """Arrays [..., n] to be joined, in one buffer: thousands of small ones would pin the heap between windows."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._data = bytearray()
+        self._shape: tuple[int, ...] = ()
+
+    def append(self, part: Tensor) -> None:
+        self._shape = part.shape[:-1]
+        self._data += np.moveaxis(part.cpu().numpy().astype(self._dtype), -1, 0).tobytes()
+
+    def join(self) -> NDArray[Any]:
+        return np.moveaxis(np.frombuffer(self._data, self._dtype).reshape(-1, *self._shape), 0, -1)
 
 
 class _Counted:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from codec.checks import check
@@ -16,6 +17,7 @@ from codec.dac.config import DacConfig
 from codec.errors import BitrateError, PackageError
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
+from codec.segmentation import Segmentation
 
 # The network's configuration of each family; codec/families.py builds the networks.
 NETWORK_CONFIGS: dict[str, type[NacreConfig | SeanetConfig | DacConfig]] = {
@@ -114,8 +116,15 @@ class CodecConfig:
         samples = self.latency_samples
         return None if samples is None else 1000 * samples / self.sample_rate
 
+    @property
+    def segments(self) -> Segmentation | None:
+        """The segments in which audio is coded (codec/segments.py); None if it is coded whole."""
+        return self.network.segments if isinstance(self.network, SeanetConfig) else None
+
     def num_frames(self, num_samples: int) -> int:
-        """Return L for T samples: `ceil(num_samples / hop_length)`."""
+        """Return L for T samples: `ceil(num_samples / hop_length)`, of codes in segments the sum over them."""
+        if self.segments is not None:
+            return self.segments.num_frames(num_samples, self.hop_length)
         return -(-num_samples // self.hop_length)
 
     def bitrate_kbps(self, num_quantizers: int) -> float:
@@ -197,6 +206,8 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
 def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]  # is_dataclass narrows to instances too
+    if get_origin(hint) is UnionType:
+        return None if value is None else _value(get_args(hint)[0], value, where)
     if get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(f"{where} is {value!r}, not a list")

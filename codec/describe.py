@@ -1,7 +1,8 @@
 """What a configuration costs and gives: parameters, multiply-adds, rates and latency, without a weight being drawn.
 
 The codec is built of torch's fake tensors, shapes without data, and one second of audio is sent through it under
-torch's counter. It sees matrix products and convolutions; activations, norms, Fourier transforms and look-ups are left
+torch's counter; through one that codes in segments a segment, which counts as often as a second holds its stride. The
+counter sees matrix products and convolutions; activations, norms, Fourier transforms and look-ups are left
 out, as in published figures. (Fake tensors rather than the meta device, which knows no autocast.)
 """
 
@@ -20,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from codec.config import CodecConfig
 from codec.model import Codec
 from codec.quantizer import ResidualVectorQuantizer
+from codec.segmentation import Segmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +50,21 @@ class Description:
 def describe_codec(config: CodecConfig) -> Description:
     """Measure the codec of `config` on one second of audio."""
     stages = config.quantizer.num_quantizers
+    piece = config.segments or Segmentation(length=config.sample_rate, overlap=0)
+    pieces = config.sample_rate / piece.stride
     with FakeTensorMode(), torch.no_grad():
         codec = Codec(config).eval()
-        audio = torch.empty(1, config.channels, config.sample_rate)
-        latents = torch.empty(1, config.latent_dim, config.num_frames(config.sample_rate))
+        audio = torch.empty(1, config.channels, piece.length)
+        latents = torch.empty(1, config.latent_dim, -(-piece.length // config.hop_length))
         return Description(
-            encoder=_part(_parameters(codec.encoder), codec.encoder, audio),
+            encoder=_part(_parameters(codec.encoder), codec.encoder, audio, pieces),
             quantizer=_part(
                 _parameters(codec.quantizer),
                 lambda inputs: codec.quantizer.encode(inputs, stages),
                 latents,
+                pieces,
             ),
-            decoder=_part(_parameters(codec.decoder), codec.decoder, latents),
+            decoder=_part(_parameters(codec.decoder), codec.decoder, latents, pieces),
             frame_rate=config.frame_rate,
             bitrates_kbps=config.bitrates_kbps,
             latency_ms=config.latency_ms,
@@ -72,12 +77,12 @@ def _parameters(module: nn.Module) -> int:
     return learned + (module.codebooks.numel() if isinstance(module, ResidualVectorQuantizer) else 0)
 
 
-def _part(parameters: int, run: Callable[[Tensor], Tensor], inputs: Tensor) -> PartDescription:
+def _part(parameters: int, run: Callable[[Tensor], Tensor], inputs: Tensor, pieces: float) -> PartDescription:
     # The counter knows an LSTM only where it is taken apart into matrix products; on a CPU it is one operation.
     lstm = {torch.ops.aten.mkldnn_rnn_layer: _lstm_flops}
     with FlopCounterMode(display=False, custom_mapping=lstm) as counter:
         run(inputs)
-    return PartDescription(parameters=parameters, multiply_adds=counter.get_total_flops() // 2)
+    return PartDescription(parameters=parameters, multiply_adds=round(pieces * (counter.get_total_flops() // 2)))
 
 
 def _lstm_flops(steps: Any, of_input: Any, of_hidden: Any, *_: Any, **__: Any) -> int:

@@ -1,9 +1,10 @@
 """Decoding a part of a container: a stretch of time, or what a damaged one still holds.
 
 A stretch is decoded with two seconds of codes on each side, more than convolutional decoders see, and cut afterwards;
-so it is the whole file's stretch to within float rounding. A decoder with unlimited memory (an LSTM) comes close.
+so it is the whole file's stretch to within float rounding. A decoder with unlimited memory (an LSTM) comes close. Of a
+codec that codes in segments, those in which the stretch lies are all it needs.
 
-Axes: samples [channels, T]; codes [S, K, L], S streams.
+Axes: samples [channels, T]; codes [S, K, L], S streams; scales [S, N], N segments.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from codec.audio import Audio, AudioLimits, fit_length, resample
-from codec.compress import check_limits, check_model
+from codec.compress import check_header, decode_codes
 from codec.container import ContainerReader, Header, ScanReport, recover_container, scan_container
 from codec.errors import AudioError
+from codec.model import Codec
+from codec.segments import SegmentedCodes, decode_segment_blocks
 from codec.weights import LoadedPackage
 
 CONTEXT_SECONDS = 2.0
@@ -53,20 +56,21 @@ def decompress_excerpt(
     """
     reader = ContainerReader(file, model.coder)
     header = reader.header
-    check_model(model.package, header)
-    rate, source_rate, hop = header.sample_rate, header.source_sample_rate, header.hop_length
+    rate, source_rate = header.sample_rate, header.source_sample_rate
     first, last = _source_range(header, start_s, duration_s)
-    context = math.ceil(CONTEXT_SECONDS * rate)
+    # Resampling looks around too.
+    alone = model.package.config.segments is not None and rate == source_rate
+    context = 0 if alone else math.ceil(CONTEXT_SECONDS * rate)
     # Begin where a frame begins and where samples of both rates coincide.
-    step = math.lcm(hop, rate // math.gcd(rate, source_rate))
+    step = math.lcm(header.hop_length, rate // math.gcd(rate, source_rate))
     begin = max(0, first * rate // source_rate - context) // step * step
     stop = min(header.num_samples, -(-last * rate // source_rate) + context)
-    part = dataclasses.replace(header, num_samples=stop - begin, source_num_samples=last - begin * source_rate // rate)
-    check_limits(part, limits or AudioLimits())
-    codes = reader.read_frames(begin // hop, part.num_frames)
-    restored = resample(_decode(model, codes, part), source_rate).samples
-    skip = first - begin * source_rate // rate
-    return Audio(samples=fit_length(restored[:, skip:], last - first), sample_rate=source_rate)
+    skipped = begin * source_rate // rate
+    part = dataclasses.replace(header, num_samples=stop - begin, source_num_samples=last - skipped)
+    check_header(model.package, header, limits, stretch=part)
+    samples = _decode_stretch(model.codec, reader, begin, stop)
+    restored = resample(Audio(samples=samples, sample_rate=rate), source_rate).samples
+    return Audio(samples=fit_length(restored[:, first - skipped :], last - first), sample_rate=source_rate)
 
 
 def decompress_damaged(model: LoadedPackage, data: bytes, limits: AudioLimits | None = None) -> Concealed:
@@ -78,14 +82,11 @@ def decompress_damaged(model: LoadedPackage, data: bytes, limits: AudioLimits | 
         ModelMismatchError: Another model made it.
     """
     header = scan_container(data).header
-    check_limits(header, limits or AudioLimits())
-    check_model(model.package, header)
+    check_header(model.package, header, limits)
     recovered = recover_container(data, model.coder)
-    decoded = _decode(model, recovered.codes, header)
-    gain = _gain(recovered.missing, header)
-    restored = resample(
-        Audio(samples=decoded.samples * gain, sample_rate=header.sample_rate), header.source_sample_rate
-    )
+    decoded = decode_codes(model.codec, recovered.codes, recovered.scales, header.num_samples)
+    faded = Audio(samples=decoded * _gain(recovered.missing, header), sample_rate=header.sample_rate)
+    restored = resample(faded, header.source_sample_rate)
     samples = fit_length(restored.samples, header.source_num_samples)
     return Concealed(audio=Audio(samples=samples, sample_rate=header.source_sample_rate), report=recovered.report)
 
@@ -101,15 +102,30 @@ def _source_range(header: Header, start_s: float, duration_s: float | None) -> t
     return first, min(total, first + max(1, round(duration_s * rate)))
 
 
-def _decode(model: LoadedPackage, codes: NDArray[np.int64], header: Header) -> Audio:
-    device = next(model.codec.parameters()).device
-    samples = model.codec.decode(torch.from_numpy(codes.copy()).to(device), num_samples=header.num_samples)
-    return Audio(samples=samples.flatten(0, 1).cpu().numpy(), sample_rate=header.sample_rate)
+def _decode_stretch(codec: Codec, reader: ContainerReader, begin: int, stop: int) -> NDArray[np.float32]:
+    """Return the samples [channels, stop - begin] from `begin`, where a frame begins, to `stop`."""
+    header, segments = reader.header, codec.config.segments
+    if segments is None:
+        first = begin // header.hop_length
+        codes = reader.read_frames(first, -(-stop // header.hop_length) - first)
+        return decode_codes(codec, codes, np.empty((len(codes), 0), np.float32), stop - begin)
+    device = next(codec.parameters()).device
+    covering = segments.covering(begin, stop)
+    blocks = (
+        SegmentedCodes(torch.from_numpy(block.codes), torch.from_numpy(block.scales)).to(device)
+        for block in reader.read_blocks(covering)
+    )
+    audio = list(decode_segment_blocks(codec, blocks, num_samples=header.num_samples, first=covering.start))
+    skip = begin - covering.start * segments.stride
+    return torch.cat(audio, dim=-1)[..., skip : skip + stop - begin].flatten(0, 1).cpu().numpy()
 
 
 def _gain(missing: NDArray[np.bool_], header: Header) -> NDArray[np.float32]:
     """Return a gain [T] of 1 wherever frames are there, falling to 0 with the distance from them."""
-    lost = np.repeat(missing, header.hop_length)[: header.num_samples]
+    lost = np.ones(header.num_samples, np.bool_)
+    for index in range(header.num_blocks):
+        if not missing[header.first_frame(index)]:
+            lost[slice(*header.block_range(index))] = False
     position = np.arange(len(lost), dtype=np.float64)
     since = position - np.maximum.accumulate(np.where(lost, -np.inf, position))
     until = np.minimum.accumulate(np.where(lost, np.inf, position)[::-1])[::-1] - position

@@ -18,6 +18,7 @@ from codec.factorized import FactorizedResidualVectorQuantizer
 from codec.families import FAMILIES, can_denoise
 from codec.quantizer import ResidualVectorQuantizer
 from codec.rows import pad_items, steady_items
+from codec.segments import loudness
 from codec.streaming import Stream
 
 
@@ -62,8 +63,9 @@ class Codec(nn.Module):
 
         Raises:
             BitrateError: Both were given, or the codec has no such number or bitrate.
-            CapabilityError: The codec was not built to denoise.
+            CapabilityError: The codec was not built to denoise, or codes in segments.
         """
+        self._check_whole()
         stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
         if denoise and not can_denoise(self.config):
             raise CapabilityError(f"'{self.config.name}' can't denoise: train a codec whose network.denoising is true")
@@ -73,7 +75,12 @@ class Codec(nn.Module):
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:
-        """Decode codes [B, K, L] to audio [B, C, num_samples], by default all `L * hop_length` samples."""
+        """Decode codes [B, K, L] to audio [B, C, num_samples], by default all `L * hop_length` samples.
+
+        Raises:
+            CapabilityError: The codec codes in segments.
+        """
+        self._check_whole()
         return self.decoder(self.quantizer.decode(codes))[..., :num_samples].clamp(-1, 1)
 
     @contextmanager
@@ -93,15 +100,19 @@ class Codec(nn.Module):
             stream.close()
 
     def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
-        """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer."""
-        latents = self.encoder(audio)
+        """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer.
+
+        To a codec that codes in segments, each item is one, whatever its length: the network sees it at equal loudness.
+        """
+        scale = self._scale(audio)
+        latents = self.encoder(audio / scale)
         if num_quantizers is None:
             codes, commitment, codebook = None, latents.new_zeros(()), latents.new_zeros(())
         else:
             result = self.quantizer(latents, num_quantizers)
             latents, codes = result.quantized, result.codes
             commitment, codebook = result.commitment_loss, result.codebook_loss
-        reconstruction = self.decoder(latents)[..., : audio.shape[-1]]
+        reconstruction = self.decoder(latents)[..., : audio.shape[-1]] * scale
         return CodecOutput(
             reconstruction=reconstruction, codes=codes, commitment_loss=commitment, codebook_loss=codebook
         )
@@ -114,4 +125,14 @@ class Codec(nn.Module):
     @torch.no_grad()
     def initialize_codebooks(self, audio: Tensor, seed: int = 0) -> None:
         """Set the codebooks by k-means on the latents of real audio [B, C, T]."""
-        self.quantizer.initialize(self.encoder(audio), seed)
+        self.quantizer.initialize(self.encoder(audio / self._scale(audio)), seed)
+
+    def _scale(self, audio: Tensor) -> Tensor | float:
+        """Return what audio [B, C, T] is divided by before it is encoded."""
+        return 1.0 if self.config.segments is None else loudness(audio)
+
+    def _check_whole(self) -> None:
+        if self.config.segments is not None:
+            raise CapabilityError(
+                f"'{self.config.name}' codes in segments: use codec.segments, which keeps their scales"
+            )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from codec.package import Package
 
 
-
 class PackageStore:
     """Package directories under tags `NAME:CONTENT-RANDOM`, in the store that BENTOML_HOME names."""
 

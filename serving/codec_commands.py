@@ -79,6 +79,12 @@ def lines(config: CodecConfig, description: Description) -> list[str]:
     rows.append(("total", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     rates = description.bitrates_kbps
     latency = "not a streaming codec" if description.latency_ms is None else f"{description.latency_ms:.1f} ms"
+    segments = "none"
+    if config.segments is not None:
+        length, overlap = (
+            samples / config.sample_rate for samples in (config.segments.length, config.segments.overlap)
+        )
+        segments = f"{length:g} s at equal loudness, {1000 * overlap:g} ms of it shared with the next"
     return [
         f"{config.name}: {config.family}, {config.sample_rate} Hz, {config.channels} channel(s)",
         f"{'part':<20}{'parameters':>14}{'multiply-adds/s':>18}",
@@ -86,4 +92,5 @@ def lines(config: CodecConfig, description: Description) -> list[str]:
         f"{'frame rate':<20}{description.frame_rate:g} Hz",
         f"{'bitrates':<20}{rates[0]:g} to {rates[-1]:g} kbps, {len(rates)} quantizer stages of {rates[0]:g} kbps",
         f"{'algorithmic latency':<20}{latency}",
+        f"{'segments':<20}{segments}",
     ]

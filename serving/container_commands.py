@@ -66,6 +66,7 @@ def _describe(report: ScanReport, num_bytes: int) -> str:
     bits = header.num_streams * header.num_quantizers * header.bits_per_code
     nominal = bits * header.sample_rate / header.hop_length / 1000
     measured = f"{num_bytes * 8 / header.seconds / 1000:.2f} kbps" if header.num_samples else "nothing to decode"
+    segments = "" if header.overlap is None else f", segments that overlap by {header.overlap} samples"
     lines = {
         "codec": f"{header.codec_name}, fingerprint {header.fingerprint.hex()}",
         "duration": f"{header.source_num_samples / header.source_sample_rate:.2f} s",
@@ -74,7 +75,7 @@ def _describe(report: ScanReport, num_bytes: int) -> str:
         "codes": f"{header.num_quantizers} quantizers of {header.codebook_size}, "
         f"{header.num_frames} frames of {header.hop_length} samples",
         "bitrate": f"{nominal:.2f} kbps nominal, {measured} in {num_bytes} bytes",
-        "blocks": f"{report.num_whole} whole, of {header.frames_per_block} frames at most",
+        "blocks": f"{report.num_whole} whole, of {header.frames_per_block} frames at most" + segments,
     }
     return "\n".join(f"{name:12} {text}" for name, text in lines.items())
 

@@ -22,6 +22,7 @@ from codec.config import CodecConfig
 from codec.distributed import sum_over_ranks
 from codec.errors import RunError
 from codec.model import Codec
+from codec.segments import decode_segments, encode_segments
 from training.config import (
     AugmentationConfig,
     DiscriminatorConfig,
@@ -154,12 +155,18 @@ class CodecTrainer(L.LightningModule):
         """Score one clip as the package would code it, and return its reconstruction [1, C, T]."""
         audio = batch.audio
         if bool(self.codec.quantizer.initialized):
-            reconstruction = self.codec.decode(self.codec.encode(audio), num_samples=audio.shape[-1])
+            reconstruction = self._code(audio)
         else:
             reconstruction = self.codec(audio, None).reconstruction
         scores = measure(reconstruction[0], audio[0], self.codec_config.sample_rate)
         self._validation_scores.append([scores[name] for name in METRIC_NAMES])
         return reconstruction
+
+    def _code(self, audio: Tensor) -> Tensor:
+        """Encode audio [B, C, T] with all stages, and decode it again."""
+        if self.codec_config.segments is None:
+            return self.codec.decode(self.codec.encode(audio), num_samples=audio.shape[-1])
+        return decode_segments(self.codec, encode_segments(self.codec, audio), num_samples=audio.shape[-1])
 
     def on_validation_epoch_end(self) -> None:
         """Log each metric's mean over the clips of all ranks; NaN (undefined for a clip) is left out."""

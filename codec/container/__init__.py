@@ -1,6 +1,6 @@
 """The bitstream container, version 1 (`.nac`): bytes in, codes out. docs/container.md is its standard.
 
-    header   what made it, and how: magic, version, coding, fixed fields, codec name, CRC-32C      header.py
+    header   what made it, and how: magic, version, features, fixed fields, codec name, CRC-32C    header.py
     blocks   each alone decodable: marker, index, flags, length, CRC-32C, codes of about a second  block.py
     footer   totals, and where every 16th block lies: offsets, lengths, CRC-32C, end magic         footer.py
 
@@ -10,7 +10,10 @@ entered anywhere (reader.py), and what is undamaged in a damaged one is recovere
 This package knows bytes and integers; codec/compress.py joins it to tensors. All numbers are little-endian. Nothing is
 allocated from a number in the file before the file's own size has been shown to justify it.
 
-Axes: codes [S, K, L] int64; S streams (1, or one per channel when a mono codec codes several), K stages, L frames.
+Where the codec codes in segments, a block is one of them; it carries their scales and overlaps its neighbours.
+
+Axes: codes [S, K, L] int64; S streams (1, or one per channel when a mono codec codes several), K stages, L frames;
+scales [S, N] float32, N segments.
 """
 
 from codec.container.block import fit_block

@@ -1,9 +1,9 @@
-"""One block: the codes of about a second, which need no other block to be decoded.
+"""One block: the codes of about a second or of a segment, with its scales; it needs no other block to be unpacked.
 
 Its checksum covers the header's checksum and the block's full index too, so a block from another container, or from
 another place of the same one, fails it.
 
-Axes: codes [S, K, frames].
+Axes: codes [S, K, frames]; scales [S, 1], or [S, 0] where blocks are not segments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from codec.bitpack import pack, unpack
 from codec.container.coder import BlockCoder, require_coder
-from codec.container.header import MAX_PACKED_BYTES, Header, Opening
+from codec.container.header import MAX_BLOCK_BYTES, SCALE_BYTES, Header, Opening
 from codec.errors import BitstreamError
 
 BLOCK_MARKER = b"\xa5N"
@@ -30,7 +30,27 @@ PACKED = 0x02  # packed within an entropy-coded container, because that is small
 MAX_CODES_PER_BYTE = 256  # of an entropy-coded block: what a reader allocates on the word of a byte
 
 _FRAMES = struct.Struct("<H")
+_SCALE = np.dtype("<f4")
 _SEED = struct.Struct("<IQB")  # the header's checksum, the full index, the flags
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a block holds: `codes` [S, K, frames], and of a segment `scales` [S, 1] (else [S, 0])."""
+
+    codes: NDArray[np.int64]
+    scales: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CheckedBlock:
+    """A block whose checksum holds: `frames` frames, the scales of a segment, and the codes still in `data`."""
+
+    index: int
+    frames: int
+    scales: NDArray[np.float32]
+    packed: bool
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -43,48 +63,42 @@ class BlockHeader:
     checksum: int
 
 
-@dataclass(frozen=True)
-class Block:
-    """A block whose checksum holds: `frames` frames, their codes still in `data`."""
-
-    index: int
-    frames: int
-    packed: bool
-    data: bytes
-
-
-def fit_block(frames: int, num_streams: int, num_quantizers: int, codebook_size: int) -> int:
-    """Return `frames`, or the most frames below it whose packed codes fit into one block."""
+def fit_block(
+    frames: int, num_streams: int, num_quantizers: int, codebook_size: int, *, segmented: bool = False
+) -> int:
+    """Return `frames`, or the most frames below it whose packed codes fit into one block, beside a segment's scales."""
     bits = num_streams * num_quantizers * (codebook_size - 1).bit_length()
-    return max(1, min(frames, 65535, MAX_PACKED_BYTES * 8 // bits))
+    room = MAX_BLOCK_BYTES - (SCALE_BYTES * num_streams if segmented else 0)
+    return max(1, min(frames, 65535, room * 8 // bits))
 
 
 def block_bytes(header: Header, frames: int) -> int:
     """Return the size of a block of `frames` packed frames; entropy coding makes it smaller, never larger."""
     short = _FRAMES.size if frames < header.frames_per_block else 0
-    return BLOCK_HEADER.size + short + header.packed_bytes(frames)
+    return BLOCK_HEADER.size + short + SCALE_BYTES * header.scales_per_block + header.packed_bytes(frames)
 
 
 def blocks_bytes(header: Header) -> tuple[int, int]:
     """Return the least and the most bytes that all blocks of a header with totals take, in constant time."""
-    full = header.num_blocks - 1
-    most = full * block_bytes(header, header.frames_per_block) + block_bytes(header, header.block_frames(full))
+    short = header.short_blocks
+    most = (header.num_blocks - len(short)) * block_bytes(header, header.frames_per_block)
+    most += sum(block_bytes(header, frames) for frames in short)
     return header.num_blocks * (BLOCK_HEADER.size + 1) if header.coder else most, most
 
 
-def write_block(opening: Opening, codes: NDArray[np.int64], index: int, coder: BlockCoder | None) -> bytes:
-    """Return block `index` of codes [S, K, frames]; the codes were checked before, and the coder is the header's."""
-    header, frames = opening.header, codes.shape[2]
+def write_block(opening: Opening, block: Block, index: int, coder: BlockCoder | None = None) -> bytes:
+    """Return block `index`; codes and scales were checked before, and the coder is the header's."""
+    header, frames = opening.header, block.codes.shape[2]
     flags = 0 if frames == header.frames_per_block else SHORT
-    payload = pack(codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code)
+    data = pack(block.codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code)
     if coder is not None:
-        message = coder.encode(codes)
-        if len(message) < len(payload) and codes.size <= MAX_CODES_PER_BYTE * len(message):
-            payload = message
+        message = coder.encode(block.codes)
+        if len(message) < len(data) and block.codes.size <= MAX_CODES_PER_BYTE * len(message):
+            data = message
         else:
             flags |= PACKED
-    if flags & SHORT:
-        payload = _FRAMES.pack(frames) + payload
+    payload = _FRAMES.pack(frames) if flags & SHORT else b""
+    payload += block.scales.astype(_SCALE).tobytes() + data
     checksum = _checksum(opening, index, flags, payload)
     return BLOCK_HEADER.pack(BLOCK_MARKER, index % INDEX_MODULUS, flags, len(payload), checksum) + payload
 
@@ -96,7 +110,7 @@ def parse_block_header(data: bytes) -> BlockHeader | None:
     return BlockHeader(*BLOCK_HEADER.unpack_from(data)[1:])
 
 
-def check_block(opening: Opening, block: BlockHeader, payload: bytes, index: int) -> Block:
+def check_block(opening: Opening, block: BlockHeader, payload: bytes, index: int) -> CheckedBlock:
     """Return block `index`, its codes not yet unpacked.
 
     Raises:
@@ -107,46 +121,54 @@ def check_block(opening: Opening, block: BlockHeader, payload: bytes, index: int
     matches = block.number == index % INDEX_MODULUS and block.length == len(payload)
     if not matches or block.checksum != _checksum(opening, index, block.flags, payload):
         raise BitstreamError(f"{where} fails its checksum: the container is damaged")
-    frames, data = header.frames_per_block, payload
+    frames, content = header.frames_per_block, payload
     if block.flags & SHORT and len(payload) >= _FRAMES.size:
-        (frames,), data = _FRAMES.unpack_from(payload), payload[_FRAMES.size :]
-    short, packed = bool(block.flags & SHORT), not header.coder or bool(block.flags & PACKED)
-    known = SHORT | (PACKED if header.coder else 0)
-    least = header.packed_bytes(frames) if packed else -(-header.num_codes(frames) // MAX_CODES_PER_BYTE)
-    if (
-        block.flags & ~known
-        or short != (frames < header.frames_per_block)
-        or not frames
-        or not least <= len(data) <= header.packed_bytes(frames)
-    ):
+        (frames,), content = _FRAMES.unpack_from(payload), payload[_FRAMES.size :]
+    room = SCALE_BYTES * header.scales_per_block
+    if _contradicts(header, block.flags, frames, len(content) - room):
         raise BitstreamError(f"{where} contradicts its header: whoever wrote it has a fault")
-    return Block(index, frames, packed, data)
+    scales = np.frombuffer(content[:room], _SCALE).astype(np.float32).reshape(header.num_streams, -1)
+    if not (np.isfinite(scales) & (scales >= 0)).all():
+        raise BitstreamError(f"{where} holds a scale that is negative or not finite")
+    return CheckedBlock(index, frames, scales, _is_packed(header, block.flags), content[room:])
 
 
-def read_blocks(header: Header, blocks: Sequence[Block], coder: BlockCoder | None) -> list[NDArray[np.int64]]:
-    """Return the codes [S, K, frames] of each block; entropy-coded ones go side by side, which is fastest.
+def read_blocks(header: Header, blocks: Sequence[CheckedBlock], coder: BlockCoder | None) -> list[Block]:
+    """Return what each block holds; entropy-coded ones go side by side, which is fastest.
 
     Raises:
         BitstreamError: A block was written wrong.
         ModelMismatchError: They were coded by other tables than the coder's.
     """
-    found: dict[int, NDArray[np.int64]] = {}
+    codes: dict[int, NDArray[np.int64]] = {}
     for frames, alike in groupby(sorted(blocks, key=_likeness), key=_likeness):
         group = list(alike)
-        if frames:
-            codes = _decode(header, group, require_coder(header, coder))
-            found |= {block.index: part for block, part in zip(group, codes, strict=True)}
-        else:
-            found |= {block.index: _unpack(header, block) for block in group}
-    return [found[block.index] for block in blocks]
+        parts = _decode(header, group, require_coder(header, coder)) if frames else [_unpack(header, b) for b in group]
+        codes |= {block.index: part for block, part in zip(group, parts, strict=True)}
+    return [Block(codes[block.index], block.scales) for block in blocks]
 
 
-def _likeness(block: Block) -> int:
+def _is_packed(header: Header, flags: int) -> bool:
+    return not header.coder or bool(flags & PACKED)
+
+
+def _contradicts(header: Header, flags: int, frames: int, num_bytes: int) -> bool:
+    """Tell whether a block of those flags can't hold so many frames, their codes in so many bytes."""
+    known = SHORT | (PACKED if header.coder else 0)
+    if flags & ~known or bool(flags & SHORT) != (frames < header.frames_per_block) or not frames:
+        return True
+    most = least = header.packed_bytes(frames)
+    if not _is_packed(header, flags):
+        least = -(-header.num_codes(frames) // MAX_CODES_PER_BYTE)
+    return not least <= num_bytes <= most
+
+
+def _likeness(block: CheckedBlock) -> int:
     """Return what blocks must share to be decoded side by side: their frames; 0 for packed ones."""
     return 0 if block.packed else block.frames
 
 
-def _decode(header: Header, blocks: list[Block], coder: BlockCoder) -> NDArray[np.int64]:
+def _decode(header: Header, blocks: list[CheckedBlock], coder: BlockCoder) -> NDArray[np.int64]:
     """Return the codes [N, S, K, frames] of entropy-coded blocks of as many frames each."""
     messages = [block.data for block in blocks]
     try:
@@ -155,12 +177,11 @@ def _decode(header: Header, blocks: list[Block], coder: BlockCoder) -> NDArray[n
         if len(blocks) > 1:
             for block in blocks:
                 _decode(header, [block], coder)
-        raise BitstreamError(
-            f"{describe_block(header, blocks[0].index)} can't be decoded: whoever wrote it has a fault"
-        ) from None
+        where = describe_block(header, blocks[0].index)
+        raise BitstreamError(f"{where} can't be decoded: whoever wrote it has a fault") from None
 
 
-def _unpack(header: Header, block: Block) -> NDArray[np.int64]:
+def _unpack(header: Header, block: CheckedBlock) -> NDArray[np.int64]:
     """Return the codes [S, K, frames] of a packed block."""
     values = unpack(block.data, header.num_codes(block.frames), header.bits_per_code)
     if values.max() >= header.codebook_size:
@@ -171,9 +192,8 @@ def _unpack(header: Header, block: Block) -> NDArray[np.int64]:
 
 def describe_block(header: Header, index: int) -> str:
     """Name a block with its time range, which the totals limit if they are known."""
-    start = index * header.frames_per_block
-    frames = header.block_frames(index) if 0 <= index < header.num_blocks else header.frames_per_block
-    return f"block {index} ({header.time_range(start, start + frames)})"
+    start, stop = header.block_range(index)
+    return f"block {index} ({start / header.sample_rate:.2f} to {stop / header.sample_rate:.2f} s)"
 
 
 def _checksum(opening: Opening, index: int, flags: int, payload: bytes) -> int:

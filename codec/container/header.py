@@ -9,22 +9,28 @@ import google_crc32c
 
 from codec.bitpack import packed_size
 from codec.errors import BitstreamError
+from codec.segmentation import Segmentation
 
 MAGIC = b"\x89NAC"
 VERSION = 1
-FINGERPRINT_BYTES = 8
-CODER_BYTES = 8
-MAX_NAME_BYTES = 64
-# Of the byte after the version: what the container makes use of.
+# Feature bits.
 ENTROPY_CODED = 0x01
+SEGMENTED = 0x02
+KNOWN_FEATURES = ENTROPY_CODED | SEGMENTED
+FINGERPRINT_BYTES = 8
+MAX_NAME_BYTES = 64
 # A block's length is 16 bits; a short block spends 2 bytes on its number of frames.
-MAX_PACKED_BYTES = 65535 - 2
+MAX_BLOCK_BYTES = 65535 - 2
+SCALE_BYTES = 4
 
 PREFIX = struct.Struct("<4sBBH")  # magic, version, features, header length
 _FIELDS = struct.Struct("<8sIIIHBBBBH")
+_CODER = struct.Struct("<8s")  # after the name, in an entropy-coded container
+_OVERLAP = struct.Struct("<I")  # after that, in a segmented one
 _CRC = struct.Struct("<I")
 _SMALLEST = PREFIX.size + _FIELDS.size + _CRC.size
-MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES + CODER_BYTES
+MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES + _CODER.size + _OVERLAP.size
+_CONTRADICTION = "the header's fields contradict each other: whoever wrote it has a fault"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +41,10 @@ class Header:
     `source_sample_rate` are those of the audio it was made from, to which decoding returns. Both totals stand in the
     footer and are 0 while they are not known. `fingerprint` is the first 8 bytes of the package's. `channels` is the
     audio's; a codec of fewer channels codes `num_streams` groups. `coder` is the first 8 bytes of the entropy tables'
-    fingerprint; without any the codes are packed.
+    fingerprint; without any, the codes are packed.
+
+    Where blocks are segments, which were coded on their own, each begins `overlap` samples before the end of the one
+    before it; None where they are not, and the frames of one block go on in the next.
     """
 
     codec_name: str
@@ -51,16 +60,34 @@ class Header:
     hop_length: int
     frames_per_block: int
     coder: bytes = b""
+    overlap: int | None = None
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """How blocks lie in time: end to end if they are not segments."""
+        return Segmentation(length=self.frames_per_block * self.hop_length, overlap=self.overlap or 0)
 
     @property
     def num_frames(self) -> int:
         """Columns of codes, L."""
-        return -(-self.num_samples // self.hop_length)
+        return self.segmentation.num_frames(self.num_samples, self.hop_length)
 
     @property
     def num_blocks(self) -> int:
-        """Blocks of `frames_per_block` frames, the last one possibly shorter."""
-        return -(-self.num_frames // self.frames_per_block)
+        """Blocks of `frames_per_block` frames, the last one or two possibly shorter."""
+        return self.segmentation.count(self.num_samples)
+
+    @property
+    def short_blocks(self) -> tuple[int, ...]:
+        """The frames of each block that holds fewer than `frames_per_block`; these are the last ones."""
+        tail = range(self.segmentation.num_whole(self.num_samples), self.num_blocks)
+        frames = (self.block_frames(index) for index in tail)
+        return tuple(count for count in frames if count < self.frames_per_block)
+
+    @property
+    def scales_per_block(self) -> int:
+        """Scales that each block carries: one a stream if it is a segment."""
+        return 0 if self.overlap is None else self.num_streams
 
     @property
     def bits_per_code(self) -> int:
@@ -74,7 +101,19 @@ class Header:
 
     def block_frames(self, index: int) -> int:
         """Return how many frames block `index` holds."""
-        return min(self.frames_per_block, self.num_frames - index * self.frames_per_block)
+        return self.segmentation.frames(index, self.num_samples, self.hop_length)
+
+    def first_frame(self, index: int) -> int:
+        """Return where the frames of block `index` begin among all frames, those of the blocks before it."""
+        if index < self.num_blocks - 1:
+            return index * self.frames_per_block
+        return self.num_frames - self.block_frames(index)
+
+    def block_range(self, index: int) -> tuple[int, int]:
+        """Return the samples, in whole hops, from which and to which block `index` reaches; full beyond the totals."""
+        start = index * self.segmentation.stride
+        frames = self.block_frames(index) if index < self.num_blocks else self.frames_per_block
+        return start, start + frames * self.hop_length
 
     def num_codes(self, frames: int) -> int:
         """Return how many codes `frames` frames hold."""
@@ -83,11 +122,6 @@ class Header:
     def packed_bytes(self, frames: int) -> int:
         """Return the size of the packed codes of `frames` frames."""
         return packed_size(self.num_codes(frames), self.bits_per_code)
-
-    def time_range(self, first: int, end: int) -> str:
-        """Return the times of frames `first` up to, and without, `end`."""
-        seconds = self.hop_length / self.sample_rate
-        return f"{first * seconds:.2f} to {end * seconds:.2f} s"
 
 
 @dataclass(frozen=True)
@@ -106,7 +140,7 @@ def write_header(header: Header) -> bytes:
         ValueError: A field doesn't fit, or the fields contradict each other.
     """
     name = header.codec_name.encode()
-    length = _SMALLEST + len(name) + len(header.coder)
+    features = (ENTROPY_CODED if header.coder else 0) | (0 if header.overlap is None else SEGMENTED)
     try:
         fields = _FIELDS.pack(
             header.fingerprint,
@@ -120,12 +154,13 @@ def write_header(header: Header) -> bytes:
             len(name),
             header.frames_per_block,
         )
+        extension = header.coder + (b"" if header.overlap is None else _OVERLAP.pack(header.overlap))
     except struct.error as error:
         raise ValueError(f"a field of the header is out of range ({error})") from None
-    if length > MAX_HEADER_BYTES or len(header.fingerprint) != FINGERPRINT_BYTES or not _agrees(header):
+    if len(header.fingerprint) != FINGERPRINT_BYTES or not _agrees(header):
         raise ValueError("the header's fields contradict each other")
-    features = ENTROPY_CODED if header.coder else 0
-    body = PREFIX.pack(MAGIC, VERSION, features, length) + fields + name + header.coder
+    length = _SMALLEST + len(name) + len(extension)
+    body = PREFIX.pack(MAGIC, VERSION, features, length) + fields + name + extension
     return body + _CRC.pack(google_crc32c.value(body))
 
 
@@ -142,8 +177,8 @@ def header_length(prefix: bytes) -> int:
     _, version, features, length = PREFIX.unpack_from(prefix)
     if version != VERSION:
         raise BitstreamError(f"container version {version} is unknown; this release reads version {VERSION}")
-    if features & ~ENTROPY_CODED:
-        raise BitstreamError(f"the container's features {features:#04x} are unknown to this release: use a newer one")
+    if unknown := features & ~KNOWN_FEATURES:
+        raise BitstreamError(f"the container has features that this release doesn't know (bits {unknown:#04x})")
     if not _SMALLEST <= length <= MAX_HEADER_BYTES:
         raise BitstreamError(f"the header claims {length} bytes, which no header has: the container is damaged")
     return int(length)
@@ -166,13 +201,19 @@ def parse_header(data: bytes) -> Opening:
 
 def _parse_fields(body: bytes) -> Header:
     """Parse a header whose checksum holds; what is still wrong was written wrong."""
+    _, _, features, _ = PREFIX.unpack_from(body)
     fields = _FIELDS.unpack_from(body, PREFIX.size)
     fingerprint, rate, source_rate, size, hop, channels, streams, stages, name_bytes, block = fields
-    name, coder = _split_names(body)
+    start = PREFIX.size + _FIELDS.size
+    name, extension = body[start : start + name_bytes], body[start + name_bytes :]
     try:
         text = name.decode()
     except UnicodeDecodeError:
         raise BitstreamError("the header's codec name is not UTF-8") from None
+    coder_bytes = _CODER.size if features & ENTROPY_CODED else 0
+    overlap_bytes = _OVERLAP.size if features & SEGMENTED else 0
+    if len(name) != name_bytes or len(extension) != coder_bytes + overlap_bytes:
+        raise BitstreamError(_CONTRADICTION)
     header = Header(
         codec_name=text,
         fingerprint=fingerprint,
@@ -186,28 +227,24 @@ def _parse_fields(body: bytes) -> Header:
         codebook_size=size,
         hop_length=hop,
         frames_per_block=block,
-        coder=coder,
+        coder=extension[:coder_bytes],
+        overlap=_OVERLAP.unpack(extension[coder_bytes:])[0] if features & SEGMENTED else None,
     )
-    if len(name) != name_bytes or not _agrees(header):
-        raise BitstreamError("the header's fields contradict each other: whoever wrote it has a fault")
+    if not _agrees(header):
+        raise BitstreamError(_CONTRADICTION)
     return header
-
-
-def _split_names(body: bytes) -> tuple[bytes, bytes]:
-    """Return the codec's name and the coder that the end of a header's body holds."""
-    rest = body[PREFIX.size + _FIELDS.size :]
-    if not PREFIX.unpack_from(body)[2] & ENTROPY_CODED:
-        return rest, b""
-    return rest[:-CODER_BYTES], rest[-CODER_BYTES:]
 
 
 def _agrees(header: Header) -> bool:
     rates = (header.sample_rate, header.source_sample_rate, header.hop_length)
     counts = (header.channels, header.num_streams, header.num_quantizers, header.frames_per_block)
+    block_bytes = SCALE_BYTES * header.scales_per_block + header.packed_bytes(header.frames_per_block)
     return (
         min(rates + counts) >= 1
         and 2 <= header.codebook_size <= 65536
         and header.channels % header.num_streams == 0
-        and len(header.coder) in (0, CODER_BYTES)
-        and header.packed_bytes(header.frames_per_block) <= MAX_PACKED_BYTES
+        and len(header.codec_name.encode()) <= MAX_NAME_BYTES
+        and block_bytes <= MAX_BLOCK_BYTES
+        and len(header.coder) in (0, _CODER.size)
+        and 2 * (header.overlap or 0) <= header.frames_per_block * header.hop_length
     )

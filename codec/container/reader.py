@@ -6,6 +6,7 @@ Axes: codes [S, K, frames].
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -15,6 +16,7 @@ from codec.container.block import (
     BLOCK_HEADER,
     INDEX_MODULUS,
     Block,
+    CheckedBlock,
     blocks_bytes,
     check_block,
     describe_block,
@@ -30,7 +32,7 @@ from codec.errors import BitstreamError
 class ContainerReader:
     """Reads stretches of the container that `file` is, from its first byte to its last.
 
-    An entropy-coded one needs its `coder` to read frames.
+    An entropy-coded one needs its `coder` to read blocks.
 
     Raises:
         BitstreamError: Not a container, of another version, cut short, or its header or footer is damaged.
@@ -60,14 +62,29 @@ class ContainerReader:
         header = self.header
         if not 0 <= start < start + count <= header.num_frames:
             raise ValueError(f"frames {start} to {start + count} are not within the {header.num_frames} there are")
-        first, last = start // header.frames_per_block, (start + count - 1) // header.frames_per_block
-        offset = self._find_block(first)
-        blocks = []
-        for index in range(first, last + 1):
+        first, last = self._block_of(start), self._block_of(start + count - 1)
+        codes = [block.codes for block in self.read_blocks(range(first, last + 1))]
+        skip = start - header.first_frame(first)
+        return np.concatenate(codes, axis=2)[..., skip : skip + count]
+
+    def read_blocks(self, indices: range) -> Iterator[Block]:
+        """Yield the blocks from `indices.start` up to, and without, `indices.stop`, which the container has.
+
+        Raises:
+            BitstreamError: One of the blocks is damaged.
+            ModelMismatchError: The container needs another coder.
+        """
+        return read_all(self.header, self._checked_blocks(indices), self._coder)
+
+    def _checked_blocks(self, indices: range) -> Iterator[CheckedBlock]:
+        offset = self._find_block(indices.start)
+        for index in indices:
             block, offset = self._read_block(offset, index)
-            blocks.append(block)
-        skip = start - first * header.frames_per_block
-        return np.concatenate(list(read_all(header, blocks, self._coder)), axis=2)[..., skip : skip + count]
+            yield block
+
+    def _block_of(self, frame: int) -> int:
+        last = self.header.num_blocks - 1
+        return last if frame >= self.header.first_frame(last) else frame // self.header.frames_per_block
 
     def _find_block(self, index: int) -> int:
         """Return where block `index` begins: from the index to the last listed one before it, then along lengths."""
@@ -80,7 +97,7 @@ class ContainerReader:
             offset += BLOCK_HEADER.size + block.length
         return offset
 
-    def _read_block(self, offset: int, index: int) -> tuple[Block, int]:
+    def _read_block(self, offset: int, index: int) -> tuple[CheckedBlock, int]:
         start = offset + BLOCK_HEADER.size
         head = parse_block_header(self._read_at(offset, start))
         where = describe_block(self.header, index)

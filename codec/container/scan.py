@@ -15,7 +15,7 @@ from codec.container.block import (
     BLOCK_HEADER,
     BLOCK_MARKER,
     INDEX_MODULUS,
-    Block,
+    CheckedBlock,
     block_bytes,
     check_block,
     parse_block_header,
@@ -70,33 +70,45 @@ class ScanReport:
 class WholeBlock:
     """A whole block, and the bytes it takes."""
 
-    block: Block
+    block: CheckedBlock
     start: int
     stop: int
 
 
 @dataclass
 class _Findings:
-    """What a walk over the blocks adds up to; `end` is where its last whole block ends."""
+    """What a walk over the blocks adds up to; `end` is where its last whole block ends.
+
+    `num_samples` are the most that agree with the frames of all blocks found; a short one, which lies at the very end,
+    sets a `limit`.
+    """
 
     end: int
     expected: int = 0
     num_whole: int = 0
-    num_frames: int = 0
+    num_samples: int = 0
+    limit: int = 1 << 64
     num_bytes: int = 0
     stray_bytes: int = 0
     gaps: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     offsets: list[int] = dataclasses.field(default_factory=list)
 
     def add(self, found: WholeBlock, header: Header) -> None:
-        index = found.block.index
+        index, frames = found.block.index, found.block.frames
         self.skip_to(index)
         if index and index % INDEX_STEP == 0:
             self.offsets.append(found.start)
         self.stray_bytes += found.start - self.end
-        self.num_frames = index * header.frames_per_block + found.block.frames
         self.num_bytes += found.stop - found.start
         self.num_whole, self.expected, self.end = self.num_whole + 1, index + 1, found.stop
+        stride, hop = header.segmentation.stride, header.hop_length
+        start = index * stride
+        reach = start + frames * hop
+        # Of segments, only one that reaches no further than its stride can be the last.
+        may_be_last = frames <= -(-stride // hop)
+        self.num_samples = min(self.limit, reach, start + stride) if may_be_last else min(self.limit, reach)
+        if frames < header.frames_per_block:
+            self.limit = min(self.limit, reach)
 
     def skip_to(self, index: int) -> None:
         if index > self.expected:
@@ -107,7 +119,7 @@ class _Findings:
 def scan_container(data: Data) -> ScanReport:
     """Check every block, and find those that are whole between those that aren't.
 
-    Of an entropy-coded block, that is its checksum; a packed one's codes are looked at too.
+    Of an entropy-coded block that is its checksum; of a packed one, its codes too.
 
     Raises:
         BitstreamError: The header can't be read; without it no block can be checked.
@@ -123,12 +135,12 @@ def scan_container(data: Data) -> ScanReport:
         findings.skip_to(header.num_blocks)
         faults += _footer_faults(findings, footer, end, len(data))
     else:
-        header = _found_totals(header, findings.num_frames)
+        header = _found_totals(header, findings.num_samples)
         findings.skip_to(findings.expected + _lost_blocks(header, findings, data))
     return ScanReport(
         header=header,
         num_whole=findings.num_whole,
-        bad=tuple(_stretch(header, footer is not None, *gap) for gap in findings.gaps),
+        bad=tuple(_stretch(header, *gap) for gap in findings.gaps),
         faults=tuple(faults),
     )
 
@@ -139,14 +151,14 @@ def whole_blocks(opening: Opening, data: Data, footer: Footer | None, end: int) 
     largest = block_bytes(header, header.frames_per_block) + 2
     position, expected = opening.num_bytes, 0
     while 0 <= position < end:
-        block = _try_block(opening, data[position : min(end, position + largest)], expected, position)
-        if block is None or (footer and not _fits(header, block.block)):
+        found = _try_block(opening, data[position : min(end, position + largest)], expected, position)
+        if found is None or (footer and not _fits(header, found.block)):
             position = data.find(BLOCK_MARKER, position + 1, end)
             continue
-        yield block
-        if block.block.frames < header.frames_per_block:
+        yield found
+        if header.overlap is None and found.block.frames < header.frames_per_block:
             return
-        position, expected = block.stop, block.block.index + 1
+        position, expected = found.stop, found.block.index + 1
 
 
 def locate_footer(opening: Opening, data: Data) -> tuple[Footer | None, int]:
@@ -173,7 +185,7 @@ def _try_block(opening: Opening, data: bytes, expected: int, start: int) -> Whol
     return WholeBlock(block, start, start + stop)
 
 
-def _fits(header: Header, block: Block) -> bool:
+def _fits(header: Header, block: CheckedBlock) -> bool:
     return block.index < header.num_blocks and block.frames == header.block_frames(block.index)
 
 
@@ -190,9 +202,9 @@ def _footer_faults(findings: _Findings, footer: Footer, end: int, size: int) -> 
     return faults
 
 
-def _found_totals(header: Header, num_frames: int) -> Header:
-    """Return `header` with the totals of `num_frames` whole frames, in accord with each other."""
-    source = num_frames * header.hop_length * header.source_sample_rate // header.sample_rate
+def _found_totals(header: Header, num_samples: int) -> Header:
+    """Return `header` with totals of at most `num_samples`, in accord with each other."""
+    source = num_samples * header.source_sample_rate // header.sample_rate
     samples = -(-source * header.sample_rate // header.source_sample_rate)
     return dataclasses.replace(header, num_samples=samples, source_num_samples=source)
 
@@ -203,7 +215,7 @@ def _lost_blocks(header: Header, findings: _Findings, data: Data) -> int:
     Entropy-coded blocks differ in size: then it is an estimate, from those found.
     """
     num_bytes = len(data) - findings.end
-    if num_bytes == 0 or data[findings.end : findings.end + 2] == FOOTER_MARKER:
+    if num_bytes == 0 or data[findings.end : findings.end + len(FOOTER_MARKER)] == FOOTER_MARKER:
         return 0
     usual = block_bytes(header, header.frames_per_block)
     if header.coder and findings.num_whole:
@@ -211,8 +223,6 @@ def _lost_blocks(header: Header, findings: _Findings, data: Data) -> int:
     return -(-num_bytes // usual)
 
 
-def _stretch(header: Header, known: bool, first: int, end: int) -> BadStretch:
-    seconds = header.hop_length / header.sample_rate
-    frames = end * header.frames_per_block
-    last = min(frames, header.num_frames) if known else frames
-    return BadStretch(first, end, first * header.frames_per_block * seconds, last * seconds)
+def _stretch(header: Header, first: int, end: int) -> BadStretch:
+    start, stop = header.block_range(first)[0], header.block_range(end - 1)[1]
+    return BadStretch(first, end, start / header.sample_rate, stop / header.sample_rate)

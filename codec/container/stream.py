@@ -2,7 +2,7 @@
 
 Strict: whatever is not as the standard says ends it with an error.
 
-Axes: codes [S, K, frames].
+Axes: codes [S, K, frames]; scales [S, N], N segments, or [S, 0] where blocks are not segments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.container.block import BLOCK_HEADER, Block, check_block, describe_block, parse_block_header, read_blocks
+from codec.container.block import (
+    BLOCK_HEADER,
+    Block,
+    CheckedBlock,
+    check_block,
+    describe_block,
+    parse_block_header,
+    read_blocks,
+)
 from codec.container.coder import BlockCoder
 from codec.container.footer import FOOTER_MARKER, INDEX_STEP, footer_bytes, parse_footer
 from codec.container.header import PREFIX, Header, header_length, parse_header
@@ -29,10 +37,11 @@ MAX_CODES_TOGETHER = 1 << 20
 
 @dataclass(frozen=True)
 class Container:
-    """A parsed container: its `header` and all its `codes` [S, K, L]."""
+    """A parsed container: its `header`, all its `codes` [S, K, L], and the `scales` [S, N] of its segments, if any."""
 
     header: Header
     codes: NDArray[np.int64]
+    scales: NDArray[np.float32]
 
 
 class ContainerStream:
@@ -55,36 +64,39 @@ class ContainerStream:
         self._position = len(data)
         self._offsets: list[int] = []
         self._num_frames = 0
+        self._short: list[int] = []
 
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        """Yield each block's codes [S, K, frames]; only the last may hold fewer than `frames_per_block` frames.
+    def __iter__(self) -> Iterator[Block]:
+        """Yield each block; only the last, of segments the last two, may hold fewer than `frames_per_block` frames.
 
         Raises:
             BitstreamError: The container is cut short, damaged, or followed by other bytes.
             ModelMismatchError: It needs another coder.
         """
-        for block in self.blocks():
+        for block in self.checked_blocks():
             yield from read_blocks(self.header, [block], self._coder)
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield each block with its codes still packed.
+    def checked_blocks(self) -> Iterator[CheckedBlock]:
+        """Yield each block, its codes not yet unpacked.
 
         Raises:
             BitstreamError: The container is cut short, damaged, or followed by other bytes.
         """
         index = 0
         while (start := self._read(len(FOOTER_MARKER))) != FOOTER_MARKER:
-            if self._num_frames != index * self.header.frames_per_block:
+            if len(self._short) > (0 if self.header.overlap is None else 1):
                 raise BitstreamError(f"block {index - 1} is short but not the last: whoever wrote it has a fault")
             if index and index % INDEX_STEP == 0:
                 self._offsets.append(self._position - len(start))
             block = self._read_block(start, index)
+            if self._short or block.frames < self.header.frames_per_block:
+                self._short.append(block.frames)
             self._num_frames += block.frames
             index += 1
             yield block
         self._read_footer(index)
 
-    def _read_block(self, start: bytes, index: int) -> Block:
+    def _read_block(self, start: bytes, index: int) -> CheckedBlock:
         data = start + self._read(BLOCK_HEADER.size - len(start))
         head = parse_block_header(data)
         if head is None:
@@ -97,7 +109,8 @@ class ContainerStream:
         rest = self._read(footer_bytes(num_blocks) - len(FOOTER_MARKER))
         footer = parse_footer(self._opening, FOOTER_MARKER + rest)
         header = footer.complete(self.header)
-        if header.num_frames != self._num_frames or footer.offsets != tuple(self._offsets):
+        counts = (header.num_blocks, header.short_blocks)
+        if counts != (num_blocks, tuple(self._short)) or footer.offsets != tuple(self._offsets):
             raise BitstreamError("the footer contradicts the blocks: whoever wrote it has a fault")
         if extra := len(read_up_to(self._file, 1 << 16)):
             raise BitstreamError(f"the container is followed by {extra} bytes or more that don't belong to it")
@@ -119,12 +132,13 @@ def read_container(data: bytes, coder: BlockCoder | None = None) -> Container:
         ModelMismatchError: It needs another coder.
     """
     stream = ContainerStream(io.BytesIO(data))
-    codes = list(read_all(stream.header, stream.blocks(), coder))
-    return Container(stream.header, np.concatenate(codes, axis=2))
+    blocks = list(read_all(stream.header, stream.checked_blocks(), coder))
+    codes = np.concatenate([block.codes for block in blocks], axis=2)
+    return Container(stream.header, codes, np.concatenate([block.scales for block in blocks], axis=1))
 
 
-def read_all(header: Header, blocks: Iterable[Block], coder: BlockCoder | None) -> Iterator[NDArray[np.int64]]:
-    """Yield the codes [S, K, frames] of each of many blocks, entropy-coded ones many side by side.
+def read_all(header: Header, blocks: Iterable[CheckedBlock], coder: BlockCoder | None) -> Iterator[Block]:
+    """Yield what each of many blocks holds, unpacked many side by side.
 
     Raises:
         BitstreamError: A block was written wrong.

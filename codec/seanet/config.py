@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from codec.checks import check
+from codec.segmentation import Segmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class SeanetConfig:
     padding: Literal["reflect", "constant"] = "reflect"
     # A FiLM layer in the encoder, so that each call can ask it to denoise.
     denoising: bool = False
+    # Segments in which audio is coded, each at its own loudness; null codes whole files as they are.
+    segments: Segmentation | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -54,15 +57,21 @@ class SeanetConfig:
         check(self.norm in ("none", "time_group"), "norm", self.norm, "none or time_group")
         check(self.padding in ("reflect", "constant"), "padding", self.padding, "reflect or constant")
         check(not (self.causal and self.norm == "time_group"), "causal", True, "false with norm=time_group")
+        if self.segments is not None:
+            check(not self.causal, "causal", True, "false with segments")
+            check(not self.denoising, "denoising", True, "false with segments")
 
     def check_hop(self, hop_length: int) -> None:
-        """Check that the strides make up a hop.
+        """Check that the strides make up a hop, and hops a segment.
 
         Raises:
             ValueError: They don't.
         """
         product = math.prod(self.ratios)
         check(product == hop_length, "hop_length", hop_length, f"the product of ratios, {product}")
+        if self.segments is not None:
+            length = self.segments.length
+            check(length % hop_length == 0, "segments.length", length, f"a multiple of {hop_length=}")
 
     def latency_samples(self, hop_length: int) -> int | None:
         """Return the samples a frame waits for before it can be coded, itself included; None if that has no bound here.

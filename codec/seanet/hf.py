@@ -1,7 +1,6 @@
 """EnCodec as Hugging Face keeps it: `config.json` and `model.safetensors` to a codec with the same codes and audio.
 
 Both spellings of weight norm are read and folded: `weight = g * v / |v|`, the norm taken over all axes but the first.
-EnCodec's loudness-normalised, overlapping segments (its 48 kHz model) are not part of the network and are refused.
 
 Axes: codebooks [K, V, D].
 """
@@ -19,6 +18,7 @@ from codec.config import CodecConfig, QuantizerConfig
 from codec.errors import PackageError
 from codec.model import Codec
 from codec.seanet.config import SeanetConfig
+from codec.segmentation import Segmentation
 
 # A config.json may leave out what equals these.
 DEFAULTS: dict[str, Any] = {
@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "audio_channels": 1,
     "normalize": False,
     "chunk_length_s": None,
+    "overlap": None,
     "hidden_size": 128,
     "num_filters": 32,
     "num_residual_layers": 1,
@@ -43,8 +44,6 @@ DEFAULTS: dict[str, Any] = {
     "codebook_size": 1024,
     "use_conv_shortcut": True,
 }
-# Ours has nothing to set for these: (key, the only value that fits).
-FIXED = (("normalize", False), ("chunk_length_s", None), ("trim_right_ratio", 1.0))
 NORMS: dict[str, Literal["none", "time_group"]] = {"weight_norm": "none", "time_group_norm": "time_group"}
 CODEBOOK = re.compile(r"quantizer\.layers\.(\d+)\.codebook\.embed")
 # Each pair is (magnitude, direction).
@@ -106,9 +105,8 @@ def _check_names(wanted: set[str], given: set[str]) -> None:
 
 
 def _codec_config(theirs: dict[str, Any], num_quantizers: int) -> CodecConfig:
-    for key, only in FIXED:
-        if theirs[key] != only:
-            raise ValueError(f"{key} is {theirs[key]!r}; only {only!r} is supported")
+    if theirs["trim_right_ratio"] != 1.0:
+        raise ValueError(f"trim_right_ratio is {theirs['trim_right_ratio']!r}; only 1.0 is supported")
     if theirs["norm_type"] not in NORMS:
         raise ValueError(f"norm_type is {theirs['norm_type']!r}; known are {', '.join(NORMS)}")
     if theirs["last_kernel_size"] != theirs["kernel_size"]:
@@ -128,6 +126,7 @@ def _codec_config(theirs: dict[str, Any], num_quantizers: int) -> CodecConfig:
         causal=theirs["use_causal_conv"],
         norm=NORMS[theirs["norm_type"]],
         padding=theirs["pad_mode"],
+        segments=_segments(theirs),
     )
     return CodecConfig(
         name=f"encodec_{theirs['sampling_rate'] // 1000}k",
@@ -139,6 +138,19 @@ def _codec_config(theirs: dict[str, Any], num_quantizers: int) -> CodecConfig:
         quantizer=QuantizerConfig(num_quantizers=num_quantizers, codebook_size=theirs["codebook_size"]),
         network=network,
     )
+
+
+def _segments(theirs: dict[str, Any]) -> Segmentation | None:
+    """Return the segments, which EnCodec has together with normalisation, or not at all."""
+    seconds, overlap = theirs["chunk_length_s"], theirs["overlap"]
+    if not theirs["normalize"] and seconds is None:
+        return None
+    if not theirs["normalize"] or seconds is None or overlap is None:
+        raise ValueError(
+            "normalize, chunk_length_s and overlap go together: one or two of them alone are not supported"
+        )
+    length = int(seconds * theirs["sampling_rate"])
+    return Segmentation(length=length, overlap=length - max(1, int((1.0 - overlap) * length)))
 
 
 def _theirs(name: str, codec: Codec) -> str:

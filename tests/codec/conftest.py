@@ -1,4 +1,4 @@
-"""A tiny codec, quick to build, and real enough to code audio."""
+"""Tiny codecs, quick to build, and real enough to code audio: one, and one that codes stereo in segments."""
 
 import pytest
 import torch
@@ -6,6 +6,8 @@ import torch
 from codec.config import CodecConfig, QuantizerConfig
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
+from codec.seanet.config import SeanetConfig
+from codec.segmentation import Segmentation
 from codec.weights import load_package, write_package
 
 
@@ -34,6 +36,25 @@ def tiny_codec(seed=0, **changes):
     return codec.eval()
 
 
+def segmented_codec(seed=0, **changes):
+    """Segments of 16 frames, which overlap by a part of a hop more than one."""
+    torch.manual_seed(seed)
+    network = SeanetConfig(
+        filters=4,
+        ratios=(5, 3, 2),
+        lstm_layers=1,
+        causal=False,
+        norm="time_group",
+        segments=Segmentation(length=480, overlap=48),
+    )
+    quantizer = QuantizerConfig(num_quantizers=4, codebook_size=16)
+    defaults = {"name": "segmented", "family": "seanet", "sample_rate": 8_000, "channels": 2, "hop_length": 30}
+    config = CodecConfig(**{**defaults, "latent_dim": 8, "quantizer": quantizer, "network": network, **changes})
+    codec = Codec(config)
+    codec.initialize_codebooks(0.1 * torch.randn(8, config.channels, 480))
+    return codec.eval()
+
+
 @pytest.fixture
 def make_config():
     return tiny_config
@@ -42,6 +63,14 @@ def make_config():
 @pytest.fixture
 def make_codec():
     return tiny_codec
+
+
+@pytest.fixture(scope="session")
+def segmented(tmp_path_factory):
+    """The codec in segments, as a loaded package."""
+    directory = tmp_path_factory.mktemp("package") / "segmented"
+    write_package(directory, segmented_codec(), metrics={}, lineage={})
+    return load_package(directory)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,19 @@ def random_codes(header, seed=0):
     return np.random.default_rng(seed).integers(0, header.codebook_size, shape)
 
 
+def random_scales(header, seed=0):
+    """Return scales [S, N], without a column where blocks are not segments."""
+    shape = (header.num_streams, 0 if header.overlap is None else header.num_blocks)
+    return np.random.default_rng(seed).exponential(0.1, shape).astype(np.float32)
+
+
+@st.composite
+def segmented_headers(draw):
+    header = draw(headers)
+    most = header.frames_per_block * header.hop_length // 2
+    return dataclasses.replace(header, overlap=draw(st.integers(0, most)))
+
+
 headers = st.builds(
     make_header,
     codec_name=st.text(min_size=1, max_size=16),
@@ -62,12 +75,18 @@ headers = st.builds(
 )
 
 
-@given(headers, st.integers(0, 2**32))
+@given(st.one_of(headers, segmented_headers()), st.integers(0, 2**32))
 def test_round_trip_for_any_codes(header, seed):
-    codes = random_codes(header, seed)
-    container = read_container(write_container(header, codes))
+    codes, scales = random_codes(header, seed), random_scales(header, seed)
+    data = write_container(header, codes, scales)
+    container = read_container(data)
     assert container.header == header
     np.testing.assert_array_equal(container.codes, codes)
+    np.testing.assert_array_equal(container.scales, scales)
+    reader = ContainerReader(io.BytesIO(data))
+    np.testing.assert_array_equal(reader.read_frames(0, header.num_frames), codes)
+    report = scan_container(data)
+    assert (report.problems, report.num_whole, report.header) == ((), header.num_blocks, header)
 
 
 HEADER = make_header()
@@ -198,7 +217,7 @@ def test_a_pipe_is_read_block_by_block():
     stream = ContainerStream(Pipe(DATA))
     assert stream.header == dataclasses.replace(HEADER, num_samples=0, source_num_samples=0)
     blocks = list(stream)
-    assert [block.shape[2] for block in blocks] == [50, 50, 50, 1]
+    assert [block.codes.shape[2] for block in blocks] == [50, 50, 50, 1]
     assert stream.header == HEADER
 
 
@@ -267,23 +286,33 @@ def test_a_lying_index_is_refused(offset):
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 
 
-@pytest.mark.parametrize("name", ["container_v1_packed"])
-def test_released_containers_are_read_for_ever(name):
+PACKED = Header(
+    codec_name="golden",
+    fingerprint=bytes.fromhex("0123456789abcdef"),
+    sample_rate=16_000,
+    num_samples=99_999,
+    source_sample_rate=44_100,
+    source_num_samples=275_622,
+    channels=2,
+    num_streams=2,
+    num_quantizers=3,
+    codebook_size=1000,
+    hop_length=320,
+    frames_per_block=17,
+)
+# Both of its last two blocks are short.
+SEGMENTED = dataclasses.replace(PACKED, num_samples=98_900, source_num_samples=272_593, overlap=500)
+
+
+@pytest.mark.parametrize(("name", "header"), [("container_v1_packed", PACKED), ("container_v1_segmented", SEGMENTED)])
+def test_released_containers_are_read_for_ever(name, header):
     data, codes = (GOLDEN / f"{name}.nac").read_bytes(), np.load(GOLDEN / f"{name}.npy")
     container = read_container(data)
     np.testing.assert_array_equal(container.codes, codes)
-    assert write_container(container.header, container.codes) == data
-    assert container.header == Header(
-        codec_name="golden",
-        fingerprint=bytes.fromhex("0123456789abcdef"),
-        sample_rate=16_000,
-        num_samples=99_999,
-        source_sample_rate=44_100,
-        source_num_samples=275_622,
-        channels=2,
-        num_streams=2,
-        num_quantizers=3,
-        codebook_size=1000,
-        hop_length=320,
-        frames_per_block=17,
-    )
+    assert write_container(container.header, container.codes, container.scales) == data
+    assert container.header == header
+
+
+def test_released_scales_are_read_for_ever():
+    container = read_container((GOLDEN / "container_v1_segmented.nac").read_bytes())
+    np.testing.assert_array_equal(container.scales, np.load(GOLDEN / "container_v1_segmented_scales.npy"))

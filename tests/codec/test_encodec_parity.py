@@ -112,8 +112,11 @@ def test_both_spellings_of_weight_norm_are_read():
 def test_what_is_not_the_network_is_refused():
     tensors = make_reference(MONO).state_dict()
     for change, named in (
-        ({"normalize": True}, "normalize"),
-        ({"chunk_length_s": 1.0}, "chunk_length_s"),
+        ({"normalize": True}, "go together"),
+        ({"chunk_length_s": 1.0, "overlap": 0.01}, "go together"),
+        ({"normalize": True, "chunk_length_s": 1.0}, "go together"),
+        ({"normalize": True, "chunk_length_s": 1.0, "overlap": 0.01}, "causal is True but must be false"),
+        ({"trim_right_ratio": 0.5}, "trim_right_ratio"),
         ({"norm_type": "other"}, "norm_type"),
         ({"num_filters": 16}, "size mismatch"),
         ({"num_filters": "8"}, "EnCodec"),

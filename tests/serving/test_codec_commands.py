@@ -1,6 +1,7 @@
 """`nacre codec describe`, and the presets of configs/codec against what was published of them."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_the_table_names_parts_rates_and_latency(tmp_path):
     printed = describe(tmp_path / "a.yml")
     for word in ("encoder", "quantizer", "decoder", "3,941,936", "75 Hz", "0.75 to 18 kbps", "13.3 ms"):
         assert word in printed
+
+
+def test_segments_are_named_and_cost_what_they_overlap(descriptions):
+    path = CONFIGS / "codec" / "encodec_48k.yaml"
+    assert "segments            1 s at equal loudness, 10 ms of it shared with the next" in describe(path)
+    assert "segments            none" in describe(path.with_stem("encodec_24k"))
+    config = read_config(path)
+    whole = describe_codec(replace(config, network=replace(config.network, segments=None)))
+    cost = descriptions["encodec_48k"].encoder.multiply_adds
+    assert cost == pytest.approx(whole.encoder.multiply_adds / 0.99, rel=1e-6)
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "name: x", "model: {codec: 3}", "model: 3"])

@@ -1,4 +1,5 @@
 import warnings
+from types import SimpleNamespace
 
 import lightning as L  # noqa: N812  # the field's name for it
 import pytest
@@ -7,6 +8,9 @@ import torch
 from codec.config import CodecConfig, QuantizerConfig
 from codec.errors import RunError
 from codec.nacre.config import NacreConfig
+from codec.seanet.config import SeanetConfig
+from codec.segmentation import Segmentation
+from codec.segments import decode_segments, encode_segments
 from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
 from training.module import CodecTrainer
 
@@ -95,6 +99,28 @@ def test_configs_that_ship_are_complete_and_valid():
             given = {k: tuple(v) if isinstance(v, list) else v for k, v in model[key].items()}
             assert set(given) == set(cls.__dataclass_fields__), (path, key)
             cls(**given)
+
+
+def test_a_codec_in_segments_is_validated_as_its_package_would_code():
+    torch.manual_seed(0)
+    codec = CodecConfig(
+        name="tiny",
+        family="seanet",
+        channels=2,
+        hop_length=4,
+        latent_dim=8,
+        quantizer=QuantizerConfig(num_quantizers=2, codebook_size=16),
+        network=SeanetConfig(
+            filters=2, ratios=(2, 2), causal=False, segments=Segmentation(length=1600, overlap=16), lstm_layers=0
+        ),
+    )
+    module = CodecTrainer(codec=codec).eval()
+    module.codec.initialize_codebooks(0.1 * torch.randn(2, 2, 1600))
+    audio = 0.1 * torch.randn(1, 2, 4001) * torch.linspace(0.1, 1, 4001)
+    coded = encode_segments(module.codec, audio)
+    assert coded.scales.shape == (1, 3)
+    wanted = decode_segments(module.codec, coded, num_samples=4001)
+    assert torch.equal(module.validation_step(SimpleNamespace(audio=audio), 0), wanted)
 
 
 def test_factorized_codes_start_with_the_network():
