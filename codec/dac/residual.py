@@ -8,6 +8,7 @@ Axes: hidden [B, W, T]; B items, W channels, T time.
 from torch import Tensor, nn
 
 from codec.dac.snake import Snake
+from codec.steady import SteadyConv1d
 
 KERNEL_SIZE = 7
 
@@ -20,9 +21,9 @@ class ResidualUnit(nn.Module):
         padding = (KERNEL_SIZE - 1) // 2 * dilation
         self.layers = nn.Sequential(
             Snake(width),
-            nn.Conv1d(width, width, KERNEL_SIZE, dilation=dilation, padding=padding),
+            SteadyConv1d(width, width, KERNEL_SIZE, dilation=dilation, padding=padding),
             Snake(width),
-            nn.Conv1d(width, width, 1),
+            SteadyConv1d(width, width, 1),
         )
 
     def forward(self, hidden: Tensor) -> Tensor:

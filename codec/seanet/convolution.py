@@ -6,13 +6,27 @@ one before; a length that is no multiple of the stride is padded at the end up t
  - no weight norm: imported weights come folded into plain ones, and training from scratch works without;
  - of a causal transposed convolution the whole surplus is trimmed at the end (EnCodec's ratio of 1, the only one used).
 
+Causal ones can go on where they stopped. Padding by reflection first needs as many samples as it reflects, and one more.
+
 Axes: hidden [B, C, T]; B items, C channels, T samples at the layer's own rate.
 """
 
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.seanet.config import SeanetConfig
+from codec.steady import SteadyConv1d
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvState:
+    """The inputs [B, C, n] that a convolution still needs, and whether they already begin with its padding."""
+
+    tail: Tensor
+    padded: bool
 
 
 class PaddedConv(nn.Module):
@@ -27,7 +41,7 @@ class PaddedConv(nn.Module):
         context = (kernel_size - 1) * dilation + 1 - stride
         self.after = 0 if config.causal else context // 2
         self.before = context - self.after
-        self.conv = nn.Conv1d(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
+        self.conv = SteadyConv1d(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
         self.norm = _norm(config, outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -35,13 +49,42 @@ class PaddedConv(nn.Module):
         rest = -hidden.shape[-1] % self.stride
         return self.norm(self.conv(pad(hidden, self.before, self.after + rest, self.padding)))
 
+    def start(self, batch_size: int) -> ConvState:
+        """Return the state of a causal convolution before anything came."""
+        return ConvState(tail=self.conv.weight.new_zeros(batch_size, self.conv.in_channels, 0), padded=False)
+
+    def extend(self, hidden: Tensor, state: ConvState, *, last: bool) -> tuple[Tensor, ConvState]:
+        """Map hidden [B, C, T] that follows `state` to the [B, C', T'] now final, and the next state.
+
+        `last` says that nothing follows: all that is left becomes final.
+        """
+        seen = torch.cat([state.tail, hidden], dim=-1)
+        length = seen.shape[-1] - (self.before if state.padded else 0)
+        reflected = self.before if self.padding == "reflect" else 0
+        if not state.padded and (length <= reflected or length < self.stride):
+            # Too short for its padding, unless this is all: then the padding of short inputs is right.
+            ended = last and length > 0
+            return self(seen) if ended else self._nothing(hidden), ConvState(tail=seen, padded=False)
+        before = 0 if state.padded else self.before
+        rest = -length % self.stride if last else 0
+        seen = pad(seen, before, rest, self.padding)
+        count = (length + rest) // self.stride
+        following = ConvState(tail=seen[..., count * self.stride :], padded=True)
+        if count == 0:
+            return self._nothing(hidden), following
+        return self.conv(seen[..., : self.before + count * self.stride]), following
+
+    def _nothing(self, hidden: Tensor) -> Tensor:
+        """Return outputs [B, C', 0]."""
+        return hidden.new_zeros(len(hidden), self.conv.out_channels, 0)
+
 
 class TrimmedConvTranspose(nn.Module):
     """Transposed convolution, two strides long, of [B, C, T] to [B, C', T * stride], with the network's norm."""
 
     def __init__(self, config: SeanetConfig, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        surplus = stride
+        self.stride = surplus = stride
         self.after = surplus if config.causal else surplus // 2
         self.before = surplus - self.after
         self.conv = nn.ConvTranspose1d(inputs, outputs, 2 * stride, stride=stride)
@@ -51,6 +94,15 @@ class TrimmedConvTranspose(nn.Module):
         """Map hidden [B, C, T] to [B, C', T * stride]."""
         full = self.norm(self.conv(hidden))
         return full[..., self.before : full.shape[-1] - self.after]
+
+    def start(self, batch_size: int) -> Tensor:
+        """Return the sample [B, C, 1] before the first one of a causal one: zero."""
+        return self.conv.weight.new_zeros(batch_size, self.conv.in_channels, 1)
+
+    def extend(self, hidden: Tensor, state: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+        """Map hidden [B, C, T] that follows sample `state` to [B, C', T * stride], and its last sample."""
+        seen = torch.cat([state, hidden], dim=-1)
+        return self.conv(seen)[..., self.stride : -self.stride], seen[..., -1:]
 
 
 def pad(hidden: Tensor, before: int, after: int, mode: str) -> Tensor:
