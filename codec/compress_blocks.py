@@ -1,7 +1,7 @@
 """Audio files to containers and back in constant memory, byte for byte what codec/compress.py gives.
 
 Only the codes are held whole: 10 hours at 12 stages of 50 Hz are 43 MB, and 4 times that while the container is written
-or read. A family whose networks reach over the whole file (codec/chunked.py) is coded whole.
+or read. A codec whose networks reach over the whole file (codec/chunked.py) is coded whole.
 
 Axes: blocks [channels, n]; codes [S, K, L], S streams.
 """
@@ -18,10 +18,9 @@ from torch import Tensor
 
 from codec.audio import AudioLimits, Source, read_blocks
 from codec.audio_blocks import Blocks, fit_blocks, resample_blocks
-from codec.chunked import WINDOW_FRAMES, decode_chunked, encode_chunked
+from codec.chunked import WINDOW_FRAMES, can_chunk, decode_chunked, encode_chunked
 from codec.compress import check_channels, check_limits, check_model, container_of
 from codec.container import Header, read_container, read_header
-from codec.context import Finite
 from codec.model import Codec
 from codec.weights import LoadedPackage
 
@@ -106,7 +105,7 @@ def decompress_blocks(
 
 def _encode(codec: Codec, streams: Iterator[Tensor], stages: int) -> Iterator[Tensor]:
     """Encode blocks [S, C, n] to codes [S, K, ...]."""
-    if isinstance(codec.config.network, Finite):
+    if can_chunk(codec.config):
         return encode_chunked(codec, streams, num_quantizers=stages)
     return iter([codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages)])
 
@@ -115,8 +114,7 @@ def _decode(codec: Codec, codes: NDArray[np.int64]) -> Iterator[NDArray[np.float
     """Decode codes [S, K, L] to blocks [channels, n]."""
     whole = torch.from_numpy(codes)
     parts = (part.to(_device(codec)) for part in whole.split(WINDOW_FRAMES, dim=-1))
-    finite = isinstance(codec.config.network, Finite)
-    audio = decode_chunked(codec, parts) if finite else iter([codec.decode(whole.to(_device(codec)))])
+    audio = decode_chunked(codec, parts) if can_chunk(codec.config) else iter([codec.decode(whole.to(_device(codec)))])
     return (part.flatten(0, 1).cpu().numpy() for part in audio)
 
 

@@ -1,7 +1,9 @@
 """Decoding a part of a container: a stretch of time, or what a damaged one still holds.
 
-A stretch is decoded with two seconds of codes on each side, more than convolutional decoders see, and cut afterwards;
-so it is the whole file's stretch to within float rounding. A decoder with unlimited memory (an LSTM) comes close.
+A stretch is decoded with as many frames on each side as the decoder sees (codec/context.py), and as much audio as the
+resampler sees, and cut afterwards: it is the whole file's stretch to within float rounding. Where a decoder's reach has
+no end (an LSTM, a norm over time) that would take everything before the stretch, hours for a second, so the rule is two
+seconds on each side: an LSTM has all but forgotten what was before, and the audio comes close, not equal.
 
 Axes: samples [channels, T]; codes [S, K, L], S streams.
 """
@@ -19,11 +21,13 @@ from numpy.typing import NDArray
 
 from codec.audio import Audio, AudioLimits, fit_length, resample
 from codec.compress import check_limits, check_model
+from codec.config import CodecConfig
 from codec.container import ContainerReader, Header, ScanReport, recover_container
 from codec.errors import AudioError
 from codec.weights import LoadedPackage
 
-CONTEXT_SECONDS = 2.0
+UNBOUNDED_CONTEXT_SECONDS = 2.0
+RESAMPLER_CONTEXT_SECONDS = 0.1
 FADE_SECONDS = 0.1
 
 
@@ -56,11 +60,11 @@ def decompress_excerpt(
     check_model(model.package, header)
     rate, source_rate, hop = header.sample_rate, header.source_sample_rate, header.hop_length
     first, last = _source_range(header, start_s, duration_s)
-    context = math.ceil(CONTEXT_SECONDS * rate)
+    before, after = _context_samples(model.package.config, resampled=rate != source_rate)
     # Begin where a frame begins and where samples of both rates coincide.
     step = math.lcm(hop, rate // math.gcd(rate, source_rate))
-    begin = max(0, first * rate // source_rate - context) // step * step
-    stop = min(header.num_samples, -(-last * rate // source_rate) + context)
+    begin = max(0, first * rate // source_rate - before) // step * step
+    stop = min(header.num_samples, -(-last * rate // source_rate) + after)
     part = dataclasses.replace(header, num_samples=stop - begin, source_num_samples=last - begin * source_rate // rate)
     check_limits(part, limits or AudioLimits())
     codes = reader.read_frames(begin // hop, part.num_frames)
@@ -99,6 +103,17 @@ def _source_range(header: Header, start_s: float, duration_s: float | None) -> t
     if duration_s is None or duration_s >= length:
         return first, total
     return first, min(total, first + max(1, round(duration_s * rate)))
+
+
+def _context_samples(config: CodecConfig, *, resampled: bool) -> tuple[int, int]:
+    """Return how many samples before and after a stretch are to be decoded with it."""
+    context = config.network.decoder_context(config.hop_length)
+    if context is None:
+        unbounded = math.ceil(UNBOUNDED_CONTEXT_SECONDS * config.sample_rate)
+        return unbounded, unbounded
+    more = math.ceil(RESAMPLER_CONTEXT_SECONDS * config.sample_rate) if resampled else 0
+    # Hop l reaches to the end of its own frame.
+    return context.left * config.hop_length + more, (context.right + 1) * config.hop_length + more
 
 
 def _decode(model: LoadedPackage, codes: NDArray[np.int64], header: Header) -> Audio:

@@ -1,10 +1,11 @@
 """Convolutions and an activation that give each sample the same bits whatever stands beside it.
 
-codec/rows.py says why that matters, and does it for matrix products. Measured on x86 (AVX-512), 1 to 16 threads, inputs of
-1 to 24,000 samples, 1 to 16 items, every layer of SEANet and DAC:
+codec/rows.py says why that matters, and does it for matrix products. Measured on x86 with AVX-512, 1, 2 and 16 threads,
+stretches of 1 to 3000 outputs of the layers of SEANet and DAC within long ones:
 
- - `conv1d` takes oneDNN for large inputs and an unfolded MKL product for small ones: up to 1e-5 apart. oneDNN alone gives
-   every output the same bits at every length and in every batch, so in inference on a CPU it is called by its name.
+ - `conv1d` takes oneDNN for large inputs and an unfolded MKL product for small ones: up to 1e-5 apart. oneDNN alone
+   gives every output the same bits at every length, so in inference on a CPU it is called by its name. (Unfolding by
+   ourselves, with rows enough, does too, but takes twice the time of a long file.)
  - `elu` takes another exponential for the last elements of an array, or of a thread's share: 6e-8 apart. `expm1`, `sin`
    and `tanh` don't.
 
@@ -19,9 +20,10 @@ from torch import Tensor, nn
 
 
 def steady(hidden: Tensor) -> bool:
-    """Tell whether `hidden` is to be computed with the same bits everywhere: inference in fp32 on a CPU with oneDNN."""
+    """Tell whether `hidden` is to be mapped with the same bits everywhere: inference in fp32 on a CPU with oneDNN."""
     eager = torch.is_inference_mode_enabled() and not torch.compiler.is_compiling()
-    return eager and hidden.device.type == "cpu" and hidden.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    native = hidden.device.type == "cpu" and hidden.dtype == torch.float32
+    return eager and native and torch.backends.mkldnn.is_available()
 
 
 class SteadyConv1d(nn.Conv1d):
@@ -31,9 +33,11 @@ class SteadyConv1d(nn.Conv1d):
         """Map [B, C, T] to [B, C', T']."""
         if not steady(input):
             return super().forward(input)
-        (padding,), (stride,), (dilation,) = self.padding, self.stride, self.dilation
-        sizes = ((0, int(padding)), (1, stride), (1, dilation), self.groups)
-        mapped: Tensor = torch.ops.aten.mkldnn_convolution(input[:, :, None], self.weight[:, :, None], self.bias, *sizes)
+        padding = self.padding[0]
+        assert isinstance(padding, int)
+        sizes = ((0, padding), (1, self.stride[0]), (1, self.dilation[0]), self.groups)
+        inputs, weight = input[:, :, None], self.weight[:, :, None]
+        mapped: Tensor = torch.ops.aten.mkldnn_convolution(inputs, weight, self.bias, *sizes)
         return mapped[:, :, 0]
 
 

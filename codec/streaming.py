@@ -1,8 +1,8 @@
 """Code audio as it comes: each hop's codes, and its audio, as soon as nothing that follows can change them.
 
-In `nacre` that is when the hop is whole, and when the frame after it is there. In `seanet` it is when the hop is whole and
-when its frame is there; but padding by reflection (EnCodec's) begins with what follows the beginning, so that the first
-codes wait for `latent_kernel_size` hops and the first audio for `kernel_size` frames, and then all of them come at once.
+In `nacre` that is when the hop is whole, and when the frame after it is there. In `seanet` it is when the hop is whole
+and when its frame is there, but for the start: padding by reflection (EnCodec's) puts what follows before the start.
+So the first codes wait for `latent_kernel_size` hops, the first audio for `kernel_size` frames, and both then catch up.
 
 What has been heard is held in the stream, never in the model, so any number of streams and whole files share one model
 at the same time. The codes are the whole file's, bit for bit (codec/rows.py); the audio is within 1e-5 of it.

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.dac.config import DacConfig
-from codec.dac.residual import KERNEL_SIZE, residual_units, stride_padding
+from codec.dac.config import KERNEL_SIZE, DacConfig, stride_padding
+from codec.dac.residual import residual_units
 from codec.dac.snake import Snake
 from codec.steady import SteadyConv1d
 

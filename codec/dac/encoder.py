@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.dac.config import DacConfig
-from codec.dac.residual import KERNEL_SIZE, residual_units, stride_padding
+from codec.dac.config import KERNEL_SIZE, LATENT_KERNEL_SIZE, DacConfig, stride_padding
+from codec.dac.residual import residual_units
 from codec.dac.snake import Snake
 from codec.steady import SteadyConv1d
 
@@ -31,7 +31,10 @@ class DacEncoder(nn.Module):
             block = [*residual_units(width, network.dilations), Snake(width), strided]
             layers.append(nn.Sequential(*block))
             width *= 2
-        layers += [Snake(width), SteadyConv1d(width, config.latent_dim, 3, padding=1)]
+        layers += [
+            Snake(width),
+            SteadyConv1d(width, config.latent_dim, LATENT_KERNEL_SIZE, padding=LATENT_KERNEL_SIZE // 2),
+        ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, audio: Tensor) -> Tensor:

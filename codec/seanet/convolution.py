@@ -6,7 +6,7 @@ one before; a length that is no multiple of the stride is padded at the end up t
  - no weight norm: imported weights come folded into plain ones, and training from scratch works without;
  - of a causal transposed convolution the whole surplus is trimmed at the end (EnCodec's ratio of 1, the only one used).
 
-Causal ones can go on where they stopped. Padding by reflection first needs as many samples as it reflects, and one more.
+Causal ones can go on where they stopped. Padding by reflection waits for what it reflects, and one sample more.
 
 Axes: hidden [B, C, T]; B items, C channels, T samples at the layer's own rate.
 """
@@ -39,7 +39,7 @@ class PaddedConv(nn.Module):
         self.stride = stride
         self.padding = config.padding
         context = (kernel_size - 1) * dilation + 1 - stride
-        self.after = 0 if config.causal else context // 2
+        self.after = config.padding_after(context)
         self.before = context - self.after
         self.conv = SteadyConv1d(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
         self.norm = _norm(config, outputs)
@@ -96,13 +96,22 @@ class TrimmedConvTranspose(nn.Module):
         return full[..., self.before : full.shape[-1] - self.after]
 
     def start(self, batch_size: int) -> Tensor:
-        """Return the sample [B, C, 1] before the first one of a causal one: zero."""
-        return self.conv.weight.new_zeros(batch_size, self.conv.in_channels, 1)
+        """Return what sounds on [B, C', stride] before the first sample of a causal one: nothing."""
+        return self.conv.weight.new_zeros(batch_size, self.conv.out_channels, self.stride)
 
     def extend(self, hidden: Tensor, state: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
-        """Map hidden [B, C, T] that follows sample `state` to [B, C', T * stride], and its last sample."""
-        seen = torch.cat([state, hidden], dim=-1)
-        return self.conv(seen)[..., self.stride : -self.stride], seen[..., -1:]
+        """Map hidden [B, C, T] to [B, C', T * stride], onto which `state` [B, C', stride] is added.
+
+        Also return the next state. For a few samples this product takes much less than torch's own transposed one.
+        """
+        batch, _, length = hidden.shape
+        if length == 0:
+            return hidden.new_zeros(batch, self.conv.out_channels, 0), state
+        sounds = (hidden.mT @ self.conv.weight.flatten(1)).unflatten(-1, (-1, 2 * self.stride))
+        now, later = sounds.split(self.stride, dim=-1)
+        total = now + torch.cat([state[:, None], later[:, :-1]], dim=1)
+        assert self.conv.bias is not None
+        return total.transpose(1, 2).flatten(2) + self.conv.bias[:, None], later[:, -1]
 
 
 def pad(hidden: Tensor, before: int, after: int, mode: str) -> Tensor:

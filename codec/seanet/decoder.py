@@ -2,8 +2,8 @@
 
 Sources: SoundStream (arXiv 2107.03312, section III.B), EnCodec (arXiv 2210.13438, section 3.1).
 
-A causal one can go on where it stopped. With reflected padding its first audio comes once `kernel_size` frames are there,
-and from then on each hop as soon as its frame is.
+A causal one can go on where it stopped. With reflected padding its first audio comes once `kernel_size` frames are
+there, and from then on each hop as soon as its frame is.
 
 Axes: quantized [B, D, L]; reconstruction [B, C, L * hop_length].
 """

@@ -2,8 +2,8 @@
 
 Sources: SoundStream (arXiv 2107.03312, section III.A), EnCodec (arXiv 2210.13438, section 3.1).
 
-A causal one can go on where it stopped. With reflected padding its first latents come once `latent_kernel_size` hops are
-there, and from then on each as soon as its hop is.
+A causal one can go on where it stopped. With reflected padding its first latents come once `latent_kernel_size` hops
+are there, and from then on each as soon as its hop is.
 
 Axes: audio [B, C, T]; latents [B, D, L]; L = ceil(T / hop_length).
 """
