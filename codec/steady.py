@@ -48,4 +48,5 @@ class SteadyELU(nn.Module):
         """Map hidden [...] to [...]."""
         if not steady(hidden):
             return F.elu(hidden)
-        return torch.maximum(hidden, hidden.clamp_max(0).expm1_())
+        below = hidden.clamp_max(0).expm1_()
+        return torch.maximum(hidden, below, out=below)
