@@ -1,8 +1,12 @@
-"""Code audio of any length in constant memory: in windows, each with as many neighbours as can reach it.
+"""Code audio of any length in constant memory: in windows, each with all neighbours that reach it, or as a stream.
 
 The result is the whole file's: the same codes, and the same audio but for the order in which overlapping transforms are
 added (1e-5). Neighbours are counted from the configuration (codec/context.py), the ends of a file see the same
-zeros, and codec/rows.py keeps the bits of each frame free of the window's size.
+padding, and codec/rows.py and codec/steady.py keep the bits of each frame free of the window's size.
+
+ - Where the neighbours that count have an end: windows. `nacre`, `dac`, and `seanet` without LSTM and norm.
+ - A causal `seanet` with an LSTM (EnCodec at 24 kHz): a stream (codec/streaming.py), which carries its memory.
+ - A non-causal LSTM (EnCodec at 32 kHz) and `time_group` (48 kHz) reach over the whole file: only whole is exact.
 
 Axes: audio [B, C, T]; codes [B, K, L].
 """
@@ -10,6 +14,7 @@ Axes: audio [B, C, T]; codes [B, K, L].
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +22,10 @@ from torch import Tensor
 
 from codec.checks import check
 from codec.config import CodecConfig
-from codec.context import Finite
+from codec.context import Context
 from codec.errors import CapabilityError
 from codec.model import Codec
+from codec.streaming import Stream
 
 WINDOW_FRAMES = 1024
 
@@ -41,45 +47,84 @@ def encode_chunked(
     bitrate_kbps: float | None = None,
     window_frames: int = WINDOW_FRAMES,
 ) -> Iterator[Tensor]:
-    """Encode audio that comes as blocks [B, C, any length]; yield its codes as [B, K, at most window_frames].
+    """Encode audio that comes as blocks [B, C, any length]; yield its codes as [B, K, any L].
 
     Raises:
         BitrateError: The codec has no such bitrate or number of quantizers.
-        CapabilityError: The codec's family reaches over the whole file.
+        CapabilityError: The codec's networks reach over the whole file.
     """
-    network = _network(codec.config)
     check(window_frames >= 1, "window_frames", window_frames, "at least 1")
+    _check_family(codec.config)
+    hop, stages = codec.config.hop_length, codec.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
+    context = codec.config.network.encoder_context(hop)
+    if context is None:
+        return _encode_stream(codec, blocks, stages, window_frames * hop)
+    return _encode_windows(codec, blocks, stages, window_frames, context)
+
+
+def decode_chunked(codec: Codec, blocks: Iterable[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:
+    """Decode codes that come as blocks [B, K, any length]; yield the audio as [B, C, any T].
+
+    All blocks together give `L * hop_length` samples; the caller cuts the last hop to the length it knows.
+
+    Raises:
+        CapabilityError: The codec's networks reach over the whole file.
+    """
+    check(window_frames >= 1, "window_frames", window_frames, "at least 1")
+    _check_family(codec.config)
+    context = codec.config.network.decoder_context(codec.config.hop_length)
+    if context is None:
+        return _decode_stream(codec, blocks, window_frames)
+    return _decode_windows(codec, blocks, window_frames, context)
+
+
+def can_chunk(config: CodecConfig) -> bool:
+    """Tell whether a codec can be coded in chunks: its networks' reach has an end, or it is causal."""
+    return config.latency_samples is not None or config.network.encoder_context(config.hop_length) is not None
+
+
+def _check_family(config: CodecConfig) -> None:
+    if not can_chunk(config):
+        raise CapabilityError(
+            f"'{config.name}' can't be coded in chunks: its networks reach over the whole file; code it whole"
+        )
+
+
+def _encode_windows(
+    codec: Codec, blocks: Iterable[Tensor], stages: int, window_frames: int, context: Context
+) -> Iterator[Tensor]:
     hop = codec.config.hop_length
-    stages = codec.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-    context = network.encoder_context(hop)
     for window in _windows(blocks, window_frames * hop, context.left * hop, context.right * hop):
         start = window.start // hop
         yield codec.encode(window.content, num_quantizers=stages)[..., start : start - (-window.size // hop)]
 
 
-def decode_chunked(codec: Codec, blocks: Iterable[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:
-    """Decode codes that come as blocks [B, K, any length]; yield the audio as [B, C, whole hops].
-
-    All blocks together give `L * hop_length` samples; the caller cuts the last hop to the length it knows.
-
-    Raises:
-        CapabilityError: The codec's family reaches over the whole file.
-    """
-    network = _network(codec.config)
-    check(window_frames >= 1, "window_frames", window_frames, "at least 1")
+def _decode_windows(codec: Codec, blocks: Iterable[Tensor], window_frames: int, context: Context) -> Iterator[Tensor]:
     hop = codec.config.hop_length
-    context = network.decoder_context(hop)
     for window in _windows(blocks, window_frames, context.left, context.right):
         yield codec.decode(window.content)[..., window.start * hop : (window.start + window.size) * hop]
 
 
-def _network(config: CodecConfig) -> Finite:
-    network: object = config.network
-    if not isinstance(network, Finite):
-        raise CapabilityError(
-            f"'{config.name}' can't be coded in chunks: '{config.family}' reaches over the whole file"
-        )
-    return network
+def _encode_stream(codec: Codec, blocks: Iterable[Tensor], stages: int, size: int) -> Iterator[Tensor]:
+    with ExitStack() as opened:
+        stream: Stream | None = None
+        for window in _windows(blocks, size, 0, 0):
+            if stream is None:
+                stream = opened.enter_context(codec.streaming(len(window.content), num_quantizers=stages))
+            yield stream.encode(window.content)
+        if stream is not None:
+            yield stream.finish_encoding()
+
+
+def _decode_stream(codec: Codec, blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    with ExitStack() as opened:
+        stream: Stream | None = None
+        for window in _windows(blocks, size, 0, 0):
+            if stream is None:
+                stream = opened.enter_context(codec.streaming(len(window.content)))
+            yield stream.decode(window.content)
+        if stream is not None:
+            yield stream.finish_decoding()
 
 
 def _windows(blocks: Iterable[Tensor], size: int, left: int, right: int) -> Iterator[_Window]:

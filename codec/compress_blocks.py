@@ -1,7 +1,7 @@
 """Audio files to containers and back in constant memory, byte for byte what codec/compress.py gives.
 
 Only the codes are held whole: 10 hours at 12 stages of 50 Hz are 43 MB, and 4 times that while the container is written
-or read. A family whose networks reach over the whole file (codec/chunked.py) is coded whole, unless in segments.
+or read. A codec whose networks reach over the whole file (codec/chunked.py) is coded whole, unless in segments.
 
 Axes: blocks [channels, n]; codes [S, K, L], S streams; scales [S, N], N segments, of a codec that codes in segments.
 """
@@ -19,10 +19,9 @@ from torch import Tensor
 
 from codec.audio import AudioLimits, Source, read_blocks
 from codec.audio_blocks import Blocks, fit_blocks, resample_blocks
-from codec.chunked import WINDOW_FRAMES, decode_chunked, encode_chunked
+from codec.chunked import WINDOW_FRAMES, can_chunk, decode_chunked, encode_chunked
 from codec.compress import check_channels, check_header, container_of
 from codec.container import Container, Header, read_container, read_header
-from codec.context import Finite
 from codec.model import Codec
 from codec.segments import SegmentedCodes, decode_segment_blocks, encode_segment_blocks, split_segments
 from codec.weights import LoadedPackage
@@ -112,7 +111,7 @@ def _encode(
             codes.append(segments.codes)
             scales.append(segments.scales)
         return codes.join().astype(np.int64), scales.join()
-    if isinstance(codec.config.network, Finite):
+    if can_chunk(codec.config):
         for part in encode_chunked(codec, streams, num_quantizers=stages):
             codes.append(part)
     else:
@@ -128,7 +127,7 @@ def _decode(codec: Codec, container: Container) -> Iterator[NDArray[np.float32]]
         coded = SegmentedCodes(codes, torch.from_numpy(container.scales))
         segments = (segment.to(device) for segment in split_segments(codec.config, coded, num_samples))
         audio = decode_segment_blocks(codec, segments, num_samples=num_samples)
-    elif isinstance(codec.config.network, Finite):
+    elif can_chunk(codec.config):
         audio = decode_chunked(codec, (part.to(device) for part in codes.split(WINDOW_FRAMES, dim=-1)))
     else:
         audio = iter([codec.decode(codes.to(device))])

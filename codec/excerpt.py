@@ -1,8 +1,10 @@
 """Decoding a part of a container: a stretch of time, or what a damaged one still holds.
 
-A stretch is decoded with two seconds of codes on each side, more than convolutional decoders see, and cut afterwards;
-so it is the whole file's stretch to within float rounding. A decoder with unlimited memory (an LSTM) comes close. Of a
-codec that codes in segments, those in which the stretch lies are all it needs.
+A stretch is decoded with as many frames on each side as the decoder sees (codec/context.py), or of a codec that codes
+in segments with those in which it lies, and as much audio as the resampler sees, and cut afterwards: it is the whole
+file's stretch to within float rounding. Where a decoder's reach has no end (an LSTM, a norm over time) that would take
+everything before the stretch, hours for a second, so the rule is two seconds on each side: an LSTM has all but
+forgotten what was before, and the audio comes close, not equal.
 
 Axes: samples [channels, T]; codes [S, K, L], S streams; scales [S, N], N segments.
 """
@@ -20,13 +22,15 @@ from numpy.typing import NDArray
 
 from codec.audio import Audio, AudioLimits, fit_length, resample
 from codec.compress import check_header, decode_codes
+from codec.config import CodecConfig
 from codec.container import ContainerReader, Header, ScanReport, recover_container, scan_container
 from codec.errors import AudioError
 from codec.model import Codec
 from codec.segments import SegmentedCodes, decode_segment_blocks
 from codec.weights import LoadedPackage
 
-CONTEXT_SECONDS = 2.0
+UNBOUNDED_CONTEXT_SECONDS = 2.0
+RESAMPLER_CONTEXT_SECONDS = 0.1
 FADE_SECONDS = 0.1
 
 
@@ -58,13 +62,11 @@ def decompress_excerpt(
     header = reader.header
     rate, source_rate = header.sample_rate, header.source_sample_rate
     first, last = _source_range(header, start_s, duration_s)
-    # Resampling looks around too.
-    alone = model.package.config.segments is not None and rate == source_rate
-    context = 0 if alone else math.ceil(CONTEXT_SECONDS * rate)
+    before, after = _context_samples(model.package.config, resampled=rate != source_rate)
     # Begin where a frame begins and where samples of both rates coincide.
     step = math.lcm(header.hop_length, rate // math.gcd(rate, source_rate))
-    begin = max(0, first * rate // source_rate - context) // step * step
-    stop = min(header.num_samples, -(-last * rate // source_rate) + context)
+    begin = max(0, first * rate // source_rate - before) // step * step
+    stop = min(header.num_samples, -(-last * rate // source_rate) + after)
     skipped = begin * source_rate // rate
     part = dataclasses.replace(header, num_samples=stop - begin, source_num_samples=last - skipped)
     check_header(model.package, header, limits, stretch=part)
@@ -100,6 +102,19 @@ def _source_range(header: Header, start_s: float, duration_s: float | None) -> t
     if duration_s is None or duration_s >= length:
         return first, total
     return first, min(total, first + max(1, round(duration_s * rate)))
+
+
+def _context_samples(config: CodecConfig, *, resampled: bool) -> tuple[int, int]:
+    """Return how many samples before and after a stretch are to be decoded with it."""
+    more = math.ceil(RESAMPLER_CONTEXT_SECONDS * config.sample_rate) if resampled else 0
+    if config.segments is not None:
+        return more, more
+    context = config.network.decoder_context(config.hop_length)
+    if context is None:
+        unbounded = math.ceil(UNBOUNDED_CONTEXT_SECONDS * config.sample_rate)
+        return unbounded, unbounded
+    # Hop l reaches to the end of its own frame.
+    return context.left * config.hop_length + more, (context.right + 1) * config.hop_length + more
 
 
 def _decode_stretch(codec: Codec, reader: ContainerReader, begin: int, stop: int) -> NDArray[np.float32]:

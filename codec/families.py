@@ -24,11 +24,15 @@ from codec.seanet.encoder import SeanetEncoder
 
 @dataclass(frozen=True)
 class Family:
-    """`encoder` and `decoder` build the modules; `start` sets what begins from real audio [B, C, T], if anything."""
+    """`encoder` and `decoder` build the modules; `start` sets what begins from real audio [B, C, T], if anything.
+
+    `needs_rows` says that the encoder is made of matrix products, which need rows enough (codec/rows.py).
+    """
 
     encoder: Callable[[CodecConfig], nn.Module]
     decoder: Callable[[CodecConfig], nn.Module]
     start: Callable[[nn.Module, nn.Module, Tensor], None]
+    needs_rows: bool
 
 
 def start_nacre(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
@@ -45,9 +49,9 @@ def start_from_chance(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> 
 
 
 FAMILIES = {
-    "nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre),
-    "dac": Family(encoder=DacEncoder, decoder=DacDecoder, start=start_from_chance),
-    "seanet": Family(encoder=SeanetEncoder, decoder=SeanetDecoder, start=start_from_chance),
+    "nacre": Family(encoder=Encoder, decoder=Decoder, start=start_nacre, needs_rows=True),
+    "dac": Family(encoder=DacEncoder, decoder=DacDecoder, start=start_from_chance, needs_rows=False),
+    "seanet": Family(encoder=SeanetEncoder, decoder=SeanetDecoder, start=start_from_chance, needs_rows=False),
 }
 
 

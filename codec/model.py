@@ -67,11 +67,11 @@ class Codec(nn.Module):
         """
         self._check_whole()
         stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-        if denoise and not can_denoise(self.config):
-            raise CapabilityError(f"'{self.config.name}' can't denoise: train a codec whose network.denoising is true")
-        items = steady_items(len(audio), self.config.num_frames(audio.shape[-1]))
-        conditions = [audio.new_ones(items, dtype=torch.bool)] if denoise else []
-        return self.quantizer.encode(self.encoder(pad_items(audio, items), *conditions), stages)[: len(audio)]
+        batch, items = len(audio), steady_items(len(audio), self.config.num_frames(audio.shape[-1]))
+        if FAMILIES[self.config.family].needs_rows:
+            audio = pad_items(audio, items)
+        latents = pad_items(self.encoder(audio, *self.conditions(len(audio), denoise)), items)
+        return self.quantizer.encode(latents, stages)[:batch]
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:
@@ -85,19 +85,38 @@ class Codec(nn.Module):
 
     @contextmanager
     def streaming(
-        self, batch_size: int = 1, *, num_quantizers: int | None = None, bitrate_kbps: float | None = None
+        self,
+        batch_size: int = 1,
+        *,
+        num_quantizers: int | None = None,
+        bitrate_kbps: float | None = None,
+        denoise: bool = False,
     ) -> Iterator[Stream]:
         """Open a stream that encodes and decodes `batch_size` items side by side, as they come.
 
+        `denoise` holds for all that the stream encodes.
+
         Raises:
             BitrateError: Both choices were given, or the codec has no such number or bitrate.
-            CapabilityError: The codec is not causal.
+            CapabilityError: The codec is not causal, or was not built to denoise.
         """
-        stream = Stream(self, batch_size, self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps))
+        stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
+        stream = Stream(self, batch_size, stages, denoise=denoise)
         try:
             yield stream
         finally:
             stream.close()
+
+    def conditions(self, items: int, denoise: bool) -> tuple[Tensor, ...]:
+        """Return what the encoder takes besides audio: for `denoise`, that all `items` [B] are to be denoised.
+
+        Raises:
+            CapabilityError: The codec was not built to denoise.
+        """
+        if denoise and not can_denoise(self.config):
+            raise CapabilityError(f"'{self.config.name}' can't denoise: train a codec whose network.denoising is true")
+        device = next(self.parameters()).device
+        return (torch.ones(items, dtype=torch.bool, device=device),) if denoise else ()
 
     def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
         """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer.

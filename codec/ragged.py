@@ -1,9 +1,15 @@
-"""Encode items of different lengths in one call, each to the codes that it gets alone.
+"""Code items of different lengths in one call, each to the codes and the audio that it gets alone.
+
+Beyond an item's end each layer must see its own padding, not what layers before it make of zeros. The encoder of
+`nacre` masks its layers, so all items go at once. Elsewhere items of equal length go together: strided layers pad each
+length by a rule of their own, which no mask on a longer item gives.
 
 Axes: audio [B, C, T]; codes [B, K, L].
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -26,17 +32,16 @@ def encode_ragged(
     """Encode the first `lengths[b]` samples of each item of audio [B, C, T] to codes [B, K, L].
 
     `lengths` [B] is int64. Item b has `ceil(lengths[b] / hop_length)` frames; the codes after those are 0. What stands
-    in `audio` beyond an item's length has no effect. A family whose encoder can't mask goes item by item.
+    in `audio` beyond an item's length has no effect.
 
     Raises:
         BitrateError: Both choices were given, or the codec has no such number or bitrate.
         ValueError: A length is not from 1 to T.
     """
-    shortest, longest = int(lengths.min()), int(lengths.max())
-    check(shortest >= 1 and longest <= audio.shape[-1], "lengths", (shortest, longest), f"from 1 to {audio.shape[-1]}")
+    _check_lengths("lengths", lengths, audio.shape[-1])
     stages = codec.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
     if not isinstance(codec.encoder, Encoder):
-        return _encode_alone(codec, audio, lengths, stages)
+        return _encode_groups(codec, audio, lengths, stages)
     lengths = lengths.to(audio.device)
     audio = audio * (torch.arange(audio.shape[-1], device=audio.device) < lengths[:, None])[:, None]
     frames = codec.config.num_frames(audio.shape[-1])
@@ -47,10 +52,40 @@ def encode_ragged(
     return codec.quantizer.encode(latents, stages)[: len(audio)] * inside[:, None]
 
 
-def _encode_alone(codec: Codec, audio: Tensor, lengths: Tensor, stages: int) -> Tensor:
-    codes = torch.zeros(len(audio), stages, codec.config.num_frames(audio.shape[-1]), dtype=torch.long)
-    codes = codes.to(audio.device)
-    for item, length in enumerate(lengths.tolist()):
-        alone = codec.encode(audio[item : item + 1, :, :length], num_quantizers=stages)[0]
-        codes[item, :, : alone.shape[-1]] = alone
+@torch.inference_mode()
+def decode_ragged(codec: Codec, codes: Tensor, frame_counts: Tensor) -> Tensor:
+    """Decode the first `frame_counts[b]` frames of each item of codes [B, K, L] to audio [B, C, L * hop_length].
+
+    `frame_counts` [B] is int64. The audio of item b is what it gives alone, then zeros.
+
+    Raises:
+        ValueError: A count is not from 1 to L.
+    """
+    _check_lengths("frame_counts", frame_counts, codes.shape[-1])
+    hop = codec.config.hop_length
+    audio = torch.zeros(len(codes), codec.config.channels, codes.shape[-1] * hop, device=codes.device)
+    for count, items in _groups(frame_counts):
+        audio[items, :, : count * hop] = codec.decode(codes[items, :, :count])
+    return audio
+
+
+def _encode_groups(codec: Codec, audio: Tensor, lengths: Tensor, stages: int) -> Tensor:
+    frames = codec.config.num_frames(audio.shape[-1])
+    codes = torch.zeros(len(audio), stages, frames, dtype=torch.long, device=audio.device)
+    for length, items in _groups(lengths):
+        alone = codec.encode(audio[items, :, :length], num_quantizers=stages)
+        codes[items, :, : alone.shape[-1]] = alone
     return codes
+
+
+def _groups(lengths: Tensor) -> Iterator[tuple[int, list[int]]]:
+    """Yield each length that occurs in [B], and the items that have it."""
+    items: dict[int, list[int]] = {}
+    for item, length in enumerate(lengths.tolist()):
+        items.setdefault(length, []).append(item)
+    yield from items.items()
+
+
+def _check_lengths(name: str, lengths: Tensor, most: int) -> None:
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    check(shortest >= 1 and longest <= most, name, (shortest, longest), f"from 1 to {most}")

@@ -4,7 +4,7 @@ A codec chooses codes by comparing sums, so a last bit that depends on how much 
 tie, and streamed codes would differ from the whole file's. Measured on x86 with MKL, 1 to 16 threads: a row of an fp32
 product has the same bits in any product of at least 28 rows, and of at least 4 with one thread; below that other
 kernels sum in another order. Depthwise convolutions, layer norms and inverse transforms have no such dependence. So
-whatever has too few rows is coded together with silent items.
+whatever has too few rows is coded together with silent items. (codec/steady.py is for convolutions and activations.)
 
 Axes: audio [B, C, T]; rows are B * L.
 """

@@ -1,4 +1,8 @@
-"""Code audio as it comes: codes of a hop as soon as the hop is whole, its audio as soon as the next frame is there.
+"""Code audio as it comes: each hop's codes, and its audio, as soon as nothing that follows can change them.
+
+In `nacre` that is when the hop is whole, and when the frame after it is there. In `seanet` it is when the hop is whole
+and when its frame is there, but for the start: padding by reflection (EnCodec's) puts what follows before the start.
+So the first codes wait for `latent_kernel_size` hops, the first audio for `kernel_size` frames, and both then catch up.
 
 What has been heard is held in the stream, never in the model, so any number of streams and whole files share one model
 at the same time. The codes are the whole file's, bit for bit (codec/rows.py); the audio is within 1e-5 of it.
@@ -11,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from codec.checks import check
@@ -23,23 +26,36 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class StreamingModule(Protocol):
-    """An encoder or decoder that can go on where it stopped; each has its own, immutable kind of state."""
+class StreamingEncoder(Protocol):
+    """An encoder that can go on where it stopped; each family has its own, immutable kind of state."""
+
+    @property
+    def can_stream(self) -> bool:
+        """Whether it was built causal."""
+
+    def start(self, batch_size: int, /, *conditions: Tensor) -> Any:
+        """Return the state before anything was heard, under the conditions that `forward` takes as well."""
+
+    def extend(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Map the whole hops [B, C, L * hop] that follow to the latents [B, D, L'] now final."""
+
+    def flush(self, rest: Tensor, state: Any) -> Tensor:
+        """Return the latents [B, D, L] of what is left when only `rest` [B, C, less than a hop] follows."""
+
+
+@runtime_checkable
+class StreamingDecoder(Protocol):
+    """A decoder that can go on where it stopped."""
 
     @property
     def can_stream(self) -> bool:
         """Whether it was built causal."""
 
     def start(self, batch_size: int) -> Any:
-        """Return the state before anything was heard."""
+        """Return the state before the first frame."""
 
     def extend(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Map what follows: whole hops [B, C, L * hop] to latents, or latents to the audio now final."""
-
-
-@runtime_checkable
-class StreamingDecoder(StreamingModule, Protocol):
-    """A decoder, whose last transforms still hold audio when nothing follows."""
+        """Map the latents [B, D, L] that follow to the audio [B, C, T] now final."""
 
     def flush(self, state: Any) -> Tensor:
         """Return the audio [B, C, rest] that still waited for the next frame."""
@@ -48,20 +64,21 @@ class StreamingDecoder(StreamingModule, Protocol):
 class Stream:
     """One conversation with a codec: `batch_size` items side by side. Made by `Codec.streaming`."""
 
-    def __init__(self, codec: Codec, batch_size: int, num_quantizers: int) -> None:
+    def __init__(self, codec: Codec, batch_size: int, num_quantizers: int, *, denoise: bool) -> None:
         check(batch_size >= 1, "batch_size", batch_size, "at least 1")
         self._codec = codec
         self._encoder, self._decoder = _modules(codec)
         self._batch_size = batch_size
         self._num_quantizers = num_quantizers
+        self._conditions = codec.conditions(batch_size, denoise)
         self._open = True
         self._pending = self._nothing()
-        self._encoder_state = self._encoder.start(batch_size)
+        self._encoder_state = self._encoder.start(batch_size, *self._conditions)
         self._decoder_state = self._decoder.start(batch_size)
 
     @torch.inference_mode()
     def encode(self, audio: Tensor) -> Tensor:
-        """Take audio [B, C, any length], and return the codes [B, K, L] of the hops that it made whole; L may be 0.
+        """Take audio [B, C, any length], and return the codes [B, K, L] that it made final; L may be 0.
 
         Raises:
             ValueError: It has another shape, or the stream is closed.
@@ -71,21 +88,23 @@ class Stream:
         audio = torch.cat([self._pending, audio], dim=-1)
         whole = audio.shape[-1] - audio.shape[-1] % self._codec.config.hop_length
         self._pending = audio[..., whole:]
-        return self._encode_hops(audio[..., :whole])
+        if whole == 0:
+            return self._quantize(audio.new_zeros(self._batch_size, self._codec.config.latent_dim, 0))
+        latents, self._encoder_state = self._encoder.extend(audio[..., :whole], self._encoder_state)
+        return self._quantize(latents)
 
     @torch.inference_mode()
     def finish_encoding(self) -> Tensor:
-        """Return the codes [B, K, 0 or 1] of the last hop, filled up with zeros, and begin anew.
+        """Return the codes [B, K, L] that are left, those of a last hop that is not whole included, and begin anew.
 
         Raises:
             ValueError: The stream is closed.
         """
         self._check_open()
-        missing = -self._pending.shape[-1] % self._codec.config.hop_length
-        codes = self._encode_hops(F.pad(self._pending, (0, missing)))
+        latents = self._encoder.flush(self._pending, self._encoder_state)
         self._pending = self._nothing()
-        self._encoder_state = self._encoder.start(self._batch_size)
-        return codes
+        self._encoder_state = self._encoder.start(self._batch_size, *self._conditions)
+        return self._quantize(latents)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
@@ -120,14 +139,13 @@ class Stream:
         self._open = False
         self._pending, self._encoder_state, self._decoder_state = self._nothing(), None, None
 
-    def _encode_hops(self, audio: Tensor) -> Tensor:
-        """Encode whole hops [B, C, L * hop]."""
-        frames = audio.shape[-1] // self._codec.config.hop_length
+    def _quantize(self, latents: Tensor) -> Tensor:
+        """Map latents [B, D, L], L may be 0, to codes [B, K, L]."""
+        batch, _, frames = latents.shape
         if frames == 0:
-            return torch.zeros(self._batch_size, self._num_quantizers, 0, dtype=torch.long, device=audio.device)
-        latents, self._encoder_state = self._encoder.extend(audio, self._encoder_state)
-        latents = pad_items(latents, steady_items(self._batch_size, frames))
-        return self._codec.quantizer.encode(latents, self._num_quantizers)[: self._batch_size]
+            return torch.zeros(batch, self._num_quantizers, 0, dtype=torch.long, device=latents.device)
+        latents = pad_items(latents, steady_items(batch, frames))
+        return self._codec.quantizer.encode(latents, self._num_quantizers)[:batch]
 
     def _nothing(self) -> Tensor:
         """Return audio [B, C, 0]."""
@@ -143,10 +161,10 @@ class Stream:
             raise ValueError("the stream is closed: use it within its 'with' block")
 
 
-def _modules(codec: Codec) -> tuple[StreamingModule, StreamingDecoder]:
+def _modules(codec: Codec) -> tuple[StreamingEncoder, StreamingDecoder]:
     encoder: object = codec.encoder
     decoder: object = codec.decoder
-    if isinstance(encoder, StreamingModule) and isinstance(decoder, StreamingDecoder):  # noqa: SIM102  # narrows first
+    if isinstance(encoder, StreamingEncoder) and isinstance(decoder, StreamingDecoder):  # noqa: SIM102  # narrows first
         if encoder.can_stream and decoder.can_stream:
             return encoder, decoder
     raise CapabilityError(f"'{codec.config.name}' can't stream: only causal codecs can")

@@ -4,6 +4,11 @@ import math
 from dataclasses import dataclass
 
 from codec.checks import check
+from codec.context import Context, Convolution, Reach, Transposed, inputs_of
+
+# Of every convolution that is neither strided nor of a single sample, but for the one that gives latents.
+KERNEL_SIZE = 7
+LATENT_KERNEL_SIZE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,5 +49,38 @@ class DacConfig:
             product = math.prod(getattr(self, name))
             check(product == hop_length, "hop_length", hop_length, f"the product of {name}, {product}")
 
+    def encoder_context(self, hop_length: int) -> Context:
+        """Return the hops of audio around hop l that latents l depend on."""
+        layers = [_centred(KERNEL_SIZE)]
+        for rate in self.encoder_rates:
+            strided = Convolution(span=2 * rate, before=stride_padding(rate), stride=rate)
+            layers += [*self._units(), strided]
+        layers.append(_centred(LATENT_KERNEL_SIZE))
+        return inputs_of(layers, Reach(first=0, last=0)).around(hop_length)
+
+    def decoder_context(self, hop_length: int) -> Context:
+        """Return the frames around frame l that hop l of the audio depends on."""
+        layers: list[Convolution | Transposed] = [_centred(KERNEL_SIZE)]
+        for rate in self.decoder_rates:
+            layers += [Transposed(before=stride_padding(rate), stride=rate), *self._units()]
+        layers.append(_centred(KERNEL_SIZE))
+        return inputs_of(layers, Reach(first=0, last=hop_length - 1)).around(1)
+
+    def _units(self) -> list[Convolution]:
+        """Return the residual units of one rate, as far as they reach."""
+        return [_centred((KERNEL_SIZE - 1) * dilation + 1) for dilation in self.dilations]
+
     def latency_samples(self, hop_length: int) -> None:
         """Return None: DAC's convolutions look ahead, it doesn't stream."""
+
+
+def stride_padding(stride: int) -> int:
+    """Return the padding of a convolution of kernel 2 * stride: N * stride samples give N frames.
+
+    Transposed, N frames give N * stride samples, one fewer when the stride is odd.
+    """
+    return (stride + 1) // 2
+
+
+def _centred(span: int) -> Convolution:
+    return Convolution(span=span, before=span // 2)

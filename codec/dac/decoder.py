@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.dac.config import DacConfig
-from codec.dac.residual import KERNEL_SIZE, residual_units, stride_padding
+from codec.dac.config import KERNEL_SIZE, DacConfig, stride_padding
+from codec.dac.residual import residual_units
 from codec.dac.snake import Snake
+from codec.steady import SteadyConv1d
 
 
 class DacDecoder(nn.Module):
@@ -24,13 +25,13 @@ class DacDecoder(nn.Module):
         assert isinstance(network, DacConfig)
         self.hop_length = config.hop_length
         width = network.decoder_width
-        layers: list[nn.Module] = [nn.Conv1d(config.latent_dim, width, KERNEL_SIZE, padding=KERNEL_SIZE // 2)]
+        layers: list[nn.Module] = [SteadyConv1d(config.latent_dim, width, KERNEL_SIZE, padding=KERNEL_SIZE // 2)]
         for rate in network.decoder_rates:
             strided = nn.ConvTranspose1d(width, width // 2, 2 * rate, stride=rate, padding=stride_padding(rate))
             block = [Snake(width), strided, *residual_units(width // 2, network.dilations)]
             layers.append(nn.Sequential(*block))
             width //= 2
-        layers += [Snake(width), nn.Conv1d(width, config.channels, KERNEL_SIZE, padding=KERNEL_SIZE // 2), nn.Tanh()]
+        layers += [Snake(width), SteadyConv1d(width, config.channels, KERNEL_SIZE, padding=KERNEL_SIZE // 2), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, quantized: Tensor) -> Tensor:

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.dac.config import DacConfig
-from codec.dac.residual import KERNEL_SIZE, residual_units, stride_padding
+from codec.dac.config import KERNEL_SIZE, LATENT_KERNEL_SIZE, DacConfig, stride_padding
+from codec.dac.residual import residual_units
 from codec.dac.snake import Snake
+from codec.steady import SteadyConv1d
 
 
 class DacEncoder(nn.Module):
@@ -24,13 +25,16 @@ class DacEncoder(nn.Module):
         assert isinstance(network, DacConfig)
         self.hop_length = config.hop_length
         width = network.encoder_width
-        layers: list[nn.Module] = [nn.Conv1d(config.channels, width, KERNEL_SIZE, padding=KERNEL_SIZE // 2)]
+        layers: list[nn.Module] = [SteadyConv1d(config.channels, width, KERNEL_SIZE, padding=KERNEL_SIZE // 2)]
         for rate in network.encoder_rates:
-            strided = nn.Conv1d(width, 2 * width, 2 * rate, stride=rate, padding=stride_padding(rate))
+            strided = SteadyConv1d(width, 2 * width, 2 * rate, stride=rate, padding=stride_padding(rate))
             block = [*residual_units(width, network.dilations), Snake(width), strided]
             layers.append(nn.Sequential(*block))
             width *= 2
-        layers += [Snake(width), nn.Conv1d(width, config.latent_dim, 3, padding=1)]
+        layers += [
+            Snake(width),
+            SteadyConv1d(width, config.latent_dim, LATENT_KERNEL_SIZE, padding=LATENT_KERNEL_SIZE // 2),
+        ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, audio: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ Axes: hidden [B, W, T]; B items, W channels, T time.
 
 from torch import Tensor, nn
 
+from codec.dac.config import KERNEL_SIZE
 from codec.dac.snake import Snake
-
-KERNEL_SIZE = 7
+from codec.steady import SteadyConv1d
 
 
 class ResidualUnit(nn.Module):
@@ -20,9 +20,9 @@ class ResidualUnit(nn.Module):
         padding = (KERNEL_SIZE - 1) // 2 * dilation
         self.layers = nn.Sequential(
             Snake(width),
-            nn.Conv1d(width, width, KERNEL_SIZE, dilation=dilation, padding=padding),
+            SteadyConv1d(width, width, KERNEL_SIZE, dilation=dilation, padding=padding),
             Snake(width),
-            nn.Conv1d(width, width, 1),
+            SteadyConv1d(width, width, 1),
         )
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -33,11 +33,3 @@ class ResidualUnit(nn.Module):
 def residual_units(width: int, dilations: tuple[int, ...]) -> list[nn.Module]:
     """Return a residual unit for each dilation."""
     return [ResidualUnit(width, dilation) for dilation in dilations]
-
-
-def stride_padding(stride: int) -> int:
-    """Return the padding of a convolution of kernel 2 * stride: N * stride samples give N frames.
-
-    Transposed, N frames give N * stride samples, one fewer when the stride is odd.
-    """
-    return (stride + 1) // 2

@@ -83,6 +83,12 @@ class Encoder(nn.Module):
         following = EncoderState(audio=seen[:batch, :, length:], pasts=tuple(past[:batch] for past in pasts))
         return self.finish(hidden, skipped)[:batch], following
 
+    def flush(self, rest: Tensor, state: EncoderState) -> Tensor:
+        """Return the latents [B, D, 0 or 1] of `rest` [B, C, less than a hop], filled up with zeros."""
+        if rest.shape[-1] == 0:
+            return rest.new_zeros(len(rest), self.project.out_features, 0)
+        return self.extend(self.pad(rest), state)[0]
+
     def _frames(self, seen: Tensor, length: int, frame_length: int) -> Tensor:
         """Cut the frames [B, L, C, frame_length] that end within the last `length` samples of seen [B, C, T]."""
         start = seen.shape[-1] - length - (frame_length - self.hop_length)

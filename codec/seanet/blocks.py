@@ -5,10 +5,24 @@ Deviation from SoundStream's figure: activations come before convolutions, as in
 Axes: hidden [B, C, T]; T samples at the unit's own rate.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from codec.seanet.config import SeanetConfig
 from codec.seanet.convolution import PaddedConv
+from codec.seanet.sequence import extend_layers, start_layers
+from codec.steady import SteadyELU
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitState:
+    """The states of a unit's block, and the inputs [B, C, n] whose way through it isn't over."""
+
+    block: tuple[Any, ...]
+    waiting: Tensor
 
 
 class ResidualUnit(nn.Module):
@@ -16,11 +30,12 @@ class ResidualUnit(nn.Module):
 
     def __init__(self, config: SeanetConfig, width: int, dilation: int) -> None:
         super().__init__()
+        self.width = width
         inner = width // config.compression
         self.block = nn.Sequential(
-            nn.ELU(),
+            SteadyELU(),
             PaddedConv(config, width, inner, config.residual_kernel_size, dilation=dilation),
-            nn.ELU(),
+            SteadyELU(),
             PaddedConv(config, inner, width, 1),
         )
         self.shortcut = PaddedConv(config, width, width, 1) if config.conv_shortcut else nn.Identity()
@@ -28,6 +43,20 @@ class ResidualUnit(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, C, T] to [B, C, T]."""
         return self.shortcut(hidden) + self.block(hidden)
+
+    def start(self, batch_size: int) -> UnitState:
+        """Return the state of a causal unit before anything came."""
+        block = start_layers(self.block, batch_size)
+        return UnitState(block=block, waiting=next(self.parameters()).new_zeros(batch_size, self.width, 0))
+
+    def extend(self, hidden: Tensor, state: UnitState, *, last: bool) -> tuple[Tensor, UnitState]:
+        """Map hidden [B, C, T] that follows `state` to the [B, C, T'] now final, and the next state."""
+        changed, block = extend_layers(self.block, hidden, state.block, last=last)
+        waiting = torch.cat([state.waiting, hidden], dim=-1)
+        count = changed.shape[-1]
+        if count:
+            changed = self.shortcut(waiting[..., :count]) + changed
+        return changed, UnitState(block=block, waiting=waiting[..., count:])
 
 
 def residual_units(config: SeanetConfig, width: int) -> list[nn.Module]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from codec.checks import check
+from codec.context import Context, Convolution, Reach, Transposed, inputs_of
 from codec.segmentation import Segmentation
 
 
@@ -73,9 +74,56 @@ class SeanetConfig:
             length = self.segments.length
             check(length % hop_length == 0, "segments.length", length, f"a multiple of {hop_length=}")
 
+    def encoder_context(self, hop_length: int) -> Context | None:
+        """Return the hops of audio around hop l that latents l depend on; None if that is the whole file.
+
+        An LSTM remembers everything, and `time_group` normalises over everything. At the ends of a file, padding by
+        reflection reaches to one side what convolutions reach to the other, so it counts on both.
+        """
+        if self._is_unbounded:
+            return None
+        layers = [self._convolution(self.kernel_size)]
+        for stride in reversed(self.ratios):
+            layers += [*self._units(), self._convolution(2 * stride, stride)]
+        layers.append(self._convolution(self.latent_kernel_size))
+        return inputs_of(layers, Reach(first=0, last=0)).around(hop_length)
+
+    def decoder_context(self, hop_length: int) -> Context | None:
+        """Return the frames around frame l that hop l of the audio depends on; None if those are all."""
+        if self._is_unbounded:
+            return None
+        layers: list[Convolution | Transposed] = [self._convolution(self.kernel_size)]
+        for stride in self.ratios:
+            before = 0 if self.causal else stride - stride // 2
+            layers += [Transposed(before=before, stride=stride), *self._units()]
+        layers.append(self._convolution(self.kernel_size))
+        return inputs_of(layers, Reach(first=0, last=hop_length - 1)).around(1)
+
     def latency_samples(self, hop_length: int) -> int | None:
         """Return the samples a frame waits for before it can be coded, itself included; None if that has no bound here.
 
-        A causal network waits for its own hop alone. The other kind is not made for streaming.
+        A causal network waits for its own hop alone, once padding by reflection has begun (codec/streaming.py). The
+        other kind is not made for streaming.
         """
         return hop_length if self.causal else None
+
+    def padding_after(self, context: int) -> int:
+        """Return how much of a convolution's `context`, kernel minus stride, comes after the sample."""
+        return 0 if self.causal else context // 2
+
+    @property
+    def _is_unbounded(self) -> bool:
+        return self.lstm_layers > 0 or self.norm == "time_group"
+
+    def _units(self) -> list[Convolution]:
+        """Return the residual units of one rate, as far as they reach."""
+        dilations = (self.dilation_growth**unit for unit in range(self.residual_units))
+        return [self._convolution((self.residual_kernel_size - 1) * dilation + 1) for dilation in dilations]
+
+    def _convolution(self, span: int, stride: int = 1) -> Convolution:
+        after = self.padding_after(span - stride)
+        before = span - stride - after
+        if self.padding == "reflect":
+            reach = max(before, after + stride - 1)
+            return Convolution(span=2 * reach + stride, before=reach, stride=stride)
+        return Convolution(span=span, before=before, stride=stride)

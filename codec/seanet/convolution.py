@@ -6,13 +6,27 @@ one before; a length that is no multiple of the stride is padded at the end up t
  - no weight norm: imported weights come folded into plain ones, and training from scratch works without;
  - of a causal transposed convolution the whole surplus is trimmed at the end (EnCodec's ratio of 1, the only one used).
 
+Causal ones can go on where they stopped. Padding by reflection waits for what it reflects, and one sample more.
+
 Axes: hidden [B, C, T]; B items, C channels, T samples at the layer's own rate.
 """
 
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.seanet.config import SeanetConfig
+from codec.steady import SteadyConv1d
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvState:
+    """The inputs [B, C, n] that a convolution still needs, and whether they already begin with its padding."""
+
+    tail: Tensor
+    padded: bool
 
 
 class PaddedConv(nn.Module):
@@ -25,9 +39,9 @@ class PaddedConv(nn.Module):
         self.stride = stride
         self.padding = config.padding
         context = (kernel_size - 1) * dilation + 1 - stride
-        self.after = 0 if config.causal else context // 2
+        self.after = config.padding_after(context)
         self.before = context - self.after
-        self.conv = nn.Conv1d(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
+        self.conv = SteadyConv1d(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
         self.norm = _norm(config, outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -35,13 +49,42 @@ class PaddedConv(nn.Module):
         rest = -hidden.shape[-1] % self.stride
         return self.norm(self.conv(pad(hidden, self.before, self.after + rest, self.padding)))
 
+    def start(self, batch_size: int) -> ConvState:
+        """Return the state of a causal convolution before anything came."""
+        return ConvState(tail=self.conv.weight.new_zeros(batch_size, self.conv.in_channels, 0), padded=False)
+
+    def extend(self, hidden: Tensor, state: ConvState, *, last: bool) -> tuple[Tensor, ConvState]:
+        """Map hidden [B, C, T] that follows `state` to the [B, C', T'] now final, and the next state.
+
+        `last` says that nothing follows: all that is left becomes final.
+        """
+        seen = torch.cat([state.tail, hidden], dim=-1)
+        length = seen.shape[-1] - (self.before if state.padded else 0)
+        reflected = self.before if self.padding == "reflect" else 0
+        if not state.padded and (length <= reflected or length < self.stride):
+            # Too short for its padding, unless this is all: then the padding of short inputs is right.
+            ended = last and length > 0
+            return self(seen) if ended else self._nothing(hidden), ConvState(tail=seen, padded=False)
+        before = 0 if state.padded else self.before
+        rest = -length % self.stride if last else 0
+        seen = pad(seen, before, rest, self.padding)
+        count = (length + rest) // self.stride
+        following = ConvState(tail=seen[..., count * self.stride :], padded=True)
+        if count == 0:
+            return self._nothing(hidden), following
+        return self.conv(seen[..., : self.before + count * self.stride]), following
+
+    def _nothing(self, hidden: Tensor) -> Tensor:
+        """Return outputs [B, C', 0]."""
+        return hidden.new_zeros(len(hidden), self.conv.out_channels, 0)
+
 
 class TrimmedConvTranspose(nn.Module):
     """Transposed convolution, two strides long, of [B, C, T] to [B, C', T * stride], with the network's norm."""
 
     def __init__(self, config: SeanetConfig, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        surplus = stride
+        self.stride = surplus = stride
         self.after = surplus if config.causal else surplus // 2
         self.before = surplus - self.after
         self.conv = nn.ConvTranspose1d(inputs, outputs, 2 * stride, stride=stride)
@@ -51,6 +94,24 @@ class TrimmedConvTranspose(nn.Module):
         """Map hidden [B, C, T] to [B, C', T * stride]."""
         full = self.norm(self.conv(hidden))
         return full[..., self.before : full.shape[-1] - self.after]
+
+    def start(self, batch_size: int) -> Tensor:
+        """Return what sounds on [B, C', stride] before the first sample of a causal one: nothing."""
+        return self.conv.weight.new_zeros(batch_size, self.conv.out_channels, self.stride)
+
+    def extend(self, hidden: Tensor, state: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+        """Map hidden [B, C, T] to [B, C', T * stride], onto which `state` [B, C', stride] is added.
+
+        Also return the next state. For a few samples this product takes much less than torch's own transposed one.
+        """
+        batch, _, length = hidden.shape
+        if length == 0:
+            return hidden.new_zeros(batch, self.conv.out_channels, 0), state
+        sounds = (hidden.mT @ self.conv.weight.flatten(1)).unflatten(-1, (-1, 2 * self.stride))
+        now, later = sounds.split(self.stride, dim=-1)
+        total = now + torch.cat([state[:, None], later[:, :-1]], dim=1)
+        assert self.conv.bias is not None
+        return total.transpose(1, 2).flatten(2) + self.conv.bias[:, None], later[:, -1]
 
 
 def pad(hidden: Tensor, before: int, after: int, mode: str) -> Tensor:

@@ -1,9 +1,12 @@
 """Tiny codecs, quick to build, and real enough to code audio: one, and one that codes stereo in segments."""
 
+import functools
+
 import pytest
 import torch
 
 from codec.config import CodecConfig, QuantizerConfig
+from codec.dac.config import DacConfig
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
@@ -53,6 +56,64 @@ def segmented_codec(seed=0, **changes):
     codec = Codec(config)
     codec.initialize_codebooks(0.1 * torch.randn(8, config.channels, 480))
     return codec.eval()
+
+
+DAC = {"encoder_width": 4, "decoder_width": 16, "dilations": (1, 3)}
+SOUNDSTREAM = {
+    "residual_units": 2,
+    "dilation_growth": 3,
+    "residual_kernel_size": 5,
+    "latent_kernel_size": 3,
+    "conv_shortcut": False,
+    "padding": "constant",
+    "denoising": True,
+}
+# One of each kind that exactness tells apart; hops of 30 samples, odd strides included.
+KINDS = {
+    "nacre": NacreConfig(width=8, encoder_blocks=1, frame_length=60, fft_length=60, kernel_size=3),
+    "nacre-causal": NacreConfig(width=8, encoder_blocks=1, frame_length=60, fft_length=60, kernel_size=3, causal=True),
+    "dac": DacConfig(**DAC, encoder_rates=(2, 3, 5), decoder_rates=(5, 3, 2)),
+    "dac-wide": DacConfig(**DAC, encoder_rates=(3, 10), decoder_rates=(10, 3)),
+    "encodec": SeanetConfig(filters=4, ratios=(5, 3, 2)),
+    "encodec-constant": SeanetConfig(filters=4, ratios=(5, 6), padding="constant", lstm_layers=1),
+    "seanet-reflect": SeanetConfig(filters=4, ratios=(5, 3, 2), lstm_layers=0),
+    "soundstream": SeanetConfig(filters=4, ratios=(5, 3, 2), lstm_layers=0, **SOUNDSTREAM),
+    "centred": SeanetConfig(filters=4, ratios=(5, 3, 2), lstm_layers=0, causal=False),
+    "centred-constant": SeanetConfig(filters=4, ratios=(6, 5), lstm_layers=0, causal=False, padding="constant"),
+    "centred-lstm": SeanetConfig(filters=4, ratios=(5, 3, 2), lstm_layers=1, causal=False),
+    "time-group": SeanetConfig(filters=4, ratios=(5, 3, 2), lstm_layers=0, causal=False, norm="time_group"),
+}
+
+
+def tiny_kind(kind, channels=1):
+    torch.manual_seed(0)
+    network = KINDS[kind]
+    quantizer = QuantizerConfig(num_quantizers=3, codebook_size=64)
+    if isinstance(network, DacConfig):
+        quantizer = QuantizerConfig(kind="factorized", num_quantizers=3, codebook_size=64, codebook_dim=4)
+    config = tiny_config(
+        name=kind,
+        family={NacreConfig: "nacre", DacConfig: "dac", SeanetConfig: "seanet"}[type(network)],
+        channels=channels,
+        hop_length=30,
+        quantizer=quantizer,
+        network=network,
+    )
+    codec = Codec(config)
+    with torch.no_grad():
+        for name, parameter in codec.named_parameters():
+            if name.endswith("film.table.weight"):
+                parameter.normal_()
+    audio = 0.1 * torch.randn(4, channels, 3000)
+    codec.initialize_network(audio)
+    codec.initialize_codebooks(audio)
+    return codec.eval()
+
+
+@pytest.fixture(scope="session")
+def kinds():
+    """Return a codec of each kind by its name, and cache them: no test changes one."""
+    return functools.cache(tiny_kind)
 
 
 @pytest.fixture

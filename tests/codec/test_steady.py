@@ -1,0 +1,74 @@
+"""The same bits in a file, in a piece of it, and beside others; the same formulas as torch's own."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from codec.seanet.lstm import ResidualLSTM
+from codec.steady import SteadyConv1d, SteadyELU
+
+
+def cut(tensor, size, overlap=0):
+    """Cut [..., N] into pieces of `size` and `overlap` that belongs to the next as well."""
+    last = tensor.shape[-1] - overlap
+    return [tensor[..., start : min(start + size, last) + overlap] for start in range(0, last, size)]
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "dilation"), [(1, 32, 7, 1), (32, 16, 3, 9), (6, 5, 1, 1)])
+def test_convolutions_in_pieces(inputs, outputs, kernel, dilation):
+    convolution, reach = SteadyConv1d(inputs, outputs, kernel, dilation=dilation), (kernel - 1) * dilation
+
+    @settings(max_examples=15)
+    @given(st.integers(1, 400), st.integers(1, 3))
+    @torch.inference_mode()
+    def check(size, batch):
+        hidden = torch.randn(batch, inputs, 1500)
+        whole = convolution(hidden)
+        assert torch.equal(torch.cat([convolution(piece) for piece in cut(hidden, size, reach)], -1), whole)
+        assert torch.equal(convolution(hidden[-1:]), whole[-1:])
+        torch.testing.assert_close(
+            whole, functional.conv1d(hidden, convolution.weight, convolution.bias, dilation=dilation)
+        )
+
+    check()
+
+
+@torch.inference_mode()
+def test_padding_and_strides_are_those_of_torch():
+    convolution = SteadyConv1d(3, 4, 10, stride=5, padding=3)
+    hidden = torch.randn(2, 3, 45)
+    expected = functional.conv1d(hidden, convolution.weight, convolution.bias, stride=5, padding=3)
+    torch.testing.assert_close(convolution(hidden), expected)
+
+
+@torch.inference_mode()
+def test_elu_in_pieces():
+    values = 2 * torch.randn(10_007)
+    whole = SteadyELU()(values)
+    torch.testing.assert_close(whole, functional.elu(values))
+    for size in (1, 3, 17, 1000):
+        assert torch.equal(torch.cat([SteadyELU()(piece.clone()) for piece in cut(values, size)]), whole)
+
+
+@pytest.mark.parametrize("width", [6, 32])
+@torch.inference_mode()
+def test_lstms_in_pieces(width):
+    lstm = ResidualLSTM(width, 2)
+    hidden = torch.randn(3, width, 40)
+    whole = lstm(hidden)
+    torch.testing.assert_close(whole, lstm.lstm(hidden.mT)[0].mT + hidden)
+    for size in (1, 2, 7):
+        state, parts = lstm.start(3), []
+        for piece in cut(hidden, size):
+            part, state = lstm.extend(piece, state, last=False)
+            parts.append(part)
+        assert torch.equal(torch.cat(parts, -1), whole)
+    assert torch.equal(lstm(hidden[1:2]), whole[1:2])
+
+
+def test_training_has_gradients():
+    hidden = torch.randn(1, 4, 30, requires_grad=True)
+    ResidualLSTM(4, 1)(SteadyELU()(SteadyConv1d(4, 4, 3)(hidden))).sum().backward()
+    assert hidden.grad.abs().min() > 0
