@@ -39,13 +39,14 @@ def encode_chunked(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    denoise: bool = False,
     window_frames: int = WINDOW_FRAMES,
 ) -> Iterator[Tensor]:
     """Encode audio that comes as blocks [B, C, any length]; yield its codes as [B, K, at most window_frames].
 
     Raises:
         BitrateError: The codec has no such bitrate or number of quantizers.
-        CapabilityError: The codec's family reaches over the whole file.
+        CapabilityError: The codec's family reaches over the whole file, or it was not built to denoise.
     """
     network = _network(codec.config)
     check(window_frames >= 1, "window_frames", window_frames, "at least 1")
@@ -54,7 +55,8 @@ def encode_chunked(
     context = network.encoder_context(hop)
     for window in _windows(blocks, window_frames * hop, context.left * hop, context.right * hop):
         start = window.start // hop
-        yield codec.encode(window.content, num_quantizers=stages)[..., start : start - (-window.size // hop)]
+        codes = codec.encode(window.content, num_quantizers=stages, denoise=denoise)
+        yield codes[..., start : start - (-window.size // hop)]
 
 
 def decode_chunked(codec: Codec, blocks: Iterable[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:

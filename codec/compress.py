@@ -28,12 +28,14 @@ def compress(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    denoise: bool = False,
 ) -> bytes:
-    """Return the container of `audio`. The bitrate is that of one stream.
+    """Return the container of `audio`, without its noise if asked to. The bitrate is that of one stream.
 
     Raises:
         AudioError: The audio is empty, not finite, or its channels are no multiple of the codec's.
         BitrateError: The codec has no such bitrate or number of quantizers.
+        CapabilityError: The codec was not built to denoise.
     """
     config = model.package.config
     stages = config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
@@ -41,7 +43,7 @@ def compress(
     prepared = resample(audio, config.sample_rate)
     streams = torch.from_numpy(prepared.samples).unflatten(0, (-1, config.channels))
     device = next(model.codec.parameters()).device
-    codes = model.codec.encode(streams.to(device), num_quantizers=stages).cpu().numpy()
+    codes = model.codec.encode(streams.to(device), num_quantizers=stages, denoise=denoise).cpu().numpy()
     return container_of(model.package, codes, audio.channels, audio.sample_rate, audio.num_samples)
 
 

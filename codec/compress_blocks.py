@@ -58,13 +58,17 @@ def compress_source(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    denoise: bool = False,
     progress: Progress | None = None,
 ) -> Compressed:
     """Return the container of an audio file, or of a file in memory. The bitrate is that of one stream.
 
+    `denoise` leaves its noise out.
+
     Raises:
         AudioError: It is not audio that the codec can take.
         BitrateError: The codec has no such bitrate or number of quantizers.
+        CapabilityError: The codec was not built to denoise.
         LimitError: It is larger than `limits` allow.
         MissingToolError: It needs the optional extra `m4a`.
     """
@@ -77,7 +81,7 @@ def compress_source(
     streams = (torch.from_numpy(block).unflatten(0, (-1, config.channels)).to(device) for block in prepared)
     # One buffer: thousands of small arrays would pin the heap between the windows' large ones.
     held = bytearray()
-    for part in _encode(model.codec, streams, stages):
+    for part in _encode(model.codec, streams, stages, denoise):
         held += part.cpu().numpy().astype(np.uint16).transpose(2, 0, 1).tobytes()
     shape = (-1, info.channels // config.channels, stages)
     whole = np.frombuffer(held, np.uint16).reshape(shape).transpose(1, 2, 0).astype(np.int64)
@@ -104,11 +108,11 @@ def decompress_blocks(
     return Decompressed(header=header, blocks=iter(_Counted(blocks, header.source_num_samples, progress)))
 
 
-def _encode(codec: Codec, streams: Iterator[Tensor], stages: int) -> Iterator[Tensor]:
+def _encode(codec: Codec, streams: Iterator[Tensor], stages: int, denoise: bool) -> Iterator[Tensor]:
     """Encode blocks [S, C, n] to codes [S, K, ...]."""
     if isinstance(codec.config.network, Finite):
-        return encode_chunked(codec, streams, num_quantizers=stages)
-    return iter([codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages)])
+        return encode_chunked(codec, streams, num_quantizers=stages, denoise=denoise)
+    return iter([codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages, denoise=denoise)])
 
 
 def _decode(codec: Codec, codes: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from codec.checks import check
 from codec.dac.config import DacConfig
-from codec.errors import BitrateError, PackageError
+from codec.errors import BitrateError, CapabilityError, PackageError
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
 
@@ -114,6 +114,11 @@ class CodecConfig:
         samples = self.latency_samples
         return None if samples is None else 1000 * samples / self.sample_rate
 
+    @property
+    def can_denoise(self) -> bool:
+        """Whether the encoder can be asked to leave noise out; the decoder needs nothing for it."""
+        return isinstance(self.network, SeanetConfig) and self.network.denoising
+
     def num_frames(self, num_samples: int) -> int:
         """Return L for T samples: `ceil(num_samples / hop_length)`."""
         return -(-num_samples // self.hop_length)
@@ -148,6 +153,15 @@ class CodecConfig:
                 return k
         known = ", ".join(f"{rate:g}" for rate in self.bitrates_kbps)
         raise BitrateError(f"'{self.name}' has no bitrate of {bitrate_kbps:g} kbps; choose one of {known}")
+
+    def check_denoising(self) -> None:
+        """Check that the codec can denoise.
+
+        Raises:
+            CapabilityError: It was not built to.
+        """
+        if not self.can_denoise:
+            raise CapabilityError(f"'{self.name}' can't denoise: use a codec whose network.denoising is true")
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, two spaces, a final newline."""

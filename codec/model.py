@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.errors import CapabilityError
 from codec.factorized import FactorizedResidualVectorQuantizer
-from codec.families import FAMILIES, can_denoise
+from codec.families import FAMILIES
 from codec.quantizer import ResidualVectorQuantizer
 from codec.rows import pad_items, steady_items
 from codec.streaming import Stream
@@ -65,8 +64,8 @@ class Codec(nn.Module):
             CapabilityError: The codec was not built to denoise.
         """
         stages = self.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-        if denoise and not can_denoise(self.config):
-            raise CapabilityError(f"'{self.config.name}' can't denoise: train a codec whose network.denoising is true")
+        if denoise:
+            self.config.check_denoising()
         items = steady_items(len(audio), self.config.num_frames(audio.shape[-1]))
         conditions = [audio.new_ones(items, dtype=torch.bool)] if denoise else []
         return self.quantizer.encode(self.encoder(pad_items(audio, items), *conditions), stages)[: len(audio)]
@@ -92,9 +91,12 @@ class Codec(nn.Module):
         finally:
             stream.close()
 
-    def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
-        """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer."""
-        latents = self.encoder(audio)
+    def forward(self, audio: Tensor, num_quantizers: Tensor | None, denoise: Tensor | None = None) -> CodecOutput:
+        """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer.
+
+        `denoise` [B], bool, says which items to denoise, of a codec that can; None is none of them.
+        """
+        latents = self.encoder(audio) if denoise is None else self.encoder(audio, denoise)
         if num_quantizers is None:
             codes, commitment, codebook = None, latents.new_zeros(()), latents.new_zeros(())
         else:
