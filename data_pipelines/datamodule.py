@@ -1,4 +1,4 @@
-"""The DataModule: training batches, fixed validation clips and calibration audio from one data set.
+"""The DataModule: training batches, fixed validation clips and calibration audio from one data set, noise from another.
 
 Axes: audio float32 [B, C, T].
 """
@@ -18,6 +18,7 @@ from codec.errors import DataError, NacreError, RunError
 from data_pipelines.crops import cut, room, to_audio
 from data_pipelines.folder import DataFolder
 from data_pipelines.index import Index, read_index
+from data_pipelines.noise import NoiseSource
 from data_pipelines.reader import ShardRecord, read_shard
 from data_pipelines.splits import SPLITS, Split
 from data_pipelines.stream import CropStream, StreamConfig
@@ -80,6 +81,7 @@ class AudioDataModule(L.LightningDataModule):
         seed: Decides the order and the crops.
         max_val_clips: Validation clips, over all ranks.
         max_val_seconds: Validation clips are cut to this length.
+        noise_directory: Another data set, of noise, for codecs that learn to denoise; null for the others.
     """
 
     def __init__(
@@ -93,12 +95,18 @@ class AudioDataModule(L.LightningDataModule):
         seed: int = 0,
         max_val_clips: int = 16,
         max_val_seconds: float = 5.0,
+        noise_directory: str | None = None,
     ) -> None:
         super().__init__()
         self.num_workers = num_workers
         self._folder = DataFolder(directory)
         self._stream = StreamConfig(
             segment_samples=segment_samples, batch_size=batch_size, crops_per_record=crops_per_record, seed=seed
+        )
+        self._noise = (
+            None
+            if noise_directory is None
+            else NoiseSource(DataFolder(noise_directory), segment_samples=segment_samples, seed=seed)
         )
         self._max_val_clips = max_val_clips
         self._max_val_seconds = max_val_seconds
@@ -119,14 +127,21 @@ class AudioDataModule(L.LightningDataModule):
         """Channels, C."""
         return self._index.channels
 
+    @property
+    def has_noise(self) -> bool:
+        """Whether there is a data set of noise."""
+        return self._noise is not None
+
     def setup(self, stage: str) -> None:
         """Check that there is something to train on, and to validate with unless the trainer doesn't validate.
 
         Raises:
-            DataError: There is no data set, or its split train or val is empty.
+            DataError: There is no data set, its split train or val is empty, or the noise doesn't fit it.
         """
         if stage == "fit":
             self._need("train")
+            if self._noise is not None:
+                self._noise.check(self.sample_rate, self.channels)
         if stage in ("fit", "validate") and (self.trainer is None or self.trainer.limit_val_batches):
             self._need("val")
 
@@ -191,6 +206,18 @@ class AudioDataModule(L.LightningDataModule):
             segments.append(to_audio(crop, self._stream.segment_samples))
         return torch.stack(segments)
 
+    def noise_segments(self, step: int) -> torch.Tensor:
+        """Return the noise [B, C, segment_samples] for this rank's items of a step.
+
+        It depends on the noise, the seed, the step and the items' places in the joint batch alone.
+
+        Raises:
+            DataError: A shard is missing or damaged.
+        """
+        assert self._noise is not None, "check has_noise first"
+        first = self._rank * self._stream.batch_size
+        return self._noise.segments(step, range(first, first + self._stream.batch_size))
+
     def count_batch(self) -> None:
         """Count one training batch as consumed; the training loop calls this once for each finished step."""
         self._batches += 1
@@ -238,6 +265,7 @@ class AudioDataModule(L.LightningDataModule):
             "crops_per_record": self._stream.crops_per_record,
             "seed": self._stream.seed,
             "index_sha256": self.index_sha256,
+            "noise_index_sha256": None if self._noise is None else self._noise.index_sha256,
         }
 
     def _need(self, split: Split) -> None:

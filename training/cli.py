@@ -27,8 +27,9 @@ from data_pipelines.datamodule import AudioDataModule
 from training.callbacks import AveragedWeights, BestCheckpoint, LastCheckpoint, LineageRecord, LoggedClips, StepState
 from training.checkpoint_io import AtomicCheckpointIO
 from training.config import RunConfig
+from training.data_checks import check_data, check_noise
 from training.loggers import build_loggers
-from training.module import CodecTrainer, check_data
+from training.module import CodecTrainer
 from training.progress import TrainingProgress
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
 from training.strategy import SplitDDPStrategy
@@ -83,6 +84,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Check what can be checked, then create the run and the trainer that writes to it."""
         check_data(self.model.codec_config, self.datamodule.sample_rate, self.datamodule.channels)
+        check_noise(self.model.codec_config, self.datamodule.has_noise)
         self.run = self._open_run()
         options = self.config_init.run
         trainer = self.config_init.trainer

@@ -24,21 +24,22 @@ from codec.errors import RunError
 from codec.model import Codec
 from training.config import (
     AugmentationConfig,
+    DenoisingConfig,
     DiscriminatorConfig,
     LossConfig,
     OptimizerConfig,
     QuantizerTraining,
 )
+from training.data_checks import check_data
 from training.discriminator import MultiResolutionDiscriminator
-from training.keyed_random import joint_integers, joint_uniform, keyed_generator
+from training.examples import Examples, apply_gain, mix_noise
+from training.keyed_random import joint_integers, keyed_generator
 from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from training.losses.generator import GeneratorLosses
 from training.metrics import METRIC_NAMES, measure
 from training.schedule import warmup_cosine
 from training.start import start_codebooks, start_network
 from training.strategy import wrapped
-
-PEAK_AFTER_GAIN = 0.95
 
 
 class CodecTrainer(L.LightningModule):
@@ -51,6 +52,7 @@ class CodecTrainer(L.LightningModule):
         optimizer: The optimizers and their schedule.
         quantizer: How the quantizer enters.
         augmentation: Random changes of the training audio.
+        denoising: Noise and conditions, of a codec that can denoise; null takes the defaults.
         seed: Key of every random choice.
         init_from: Package whose weights to start from, with the same codec configuration; null starts afresh.
 
@@ -70,6 +72,7 @@ class CodecTrainer(L.LightningModule):
         optimizer: OptimizerConfig | None = None,
         quantizer: QuantizerTraining | None = None,
         augmentation: AugmentationConfig | None = None,
+        denoising: DenoisingConfig | None = None,
         seed: int = 0,
         init_from: str | None = None,
     ) -> None:
@@ -84,6 +87,7 @@ class CodecTrainer(L.LightningModule):
         self.optimizer_config = optimizer or OptimizerConfig()
         self.quantizer_training = quantizer
         self.augmentation = augmentation or AugmentationConfig()
+        self.denoising = denoising or DenoisingConfig()
         self.seed = seed
         self.init_from = init_from
         self.codec = Codec(codec)
@@ -132,15 +136,18 @@ class CodecTrainer(L.LightningModule):
         """Train both networks on audio [B, C, T]."""
         step = self.global_step
         generator_optimizer, discriminator_optimizer = self._optimizers()
-        audio = self._augment(batch, step)
-        output = wrapped(self, "codec")(audio, self._draw_num_quantizers(len(audio), step))
-        crop = self._discriminator_crop(audio.shape[-1], step)
+        examples = self._examples(batch, step)
+        targets = examples.targets
+        output = wrapped(self, "codec")(
+            examples.inputs, self._draw_num_quantizers(len(targets), step), examples.denoise
+        )
+        crop = self._discriminator_crop(targets.shape[-1], step)
         if self.discriminator_config.judges(step):
-            self._train_discriminator(discriminator_optimizer, audio[..., crop], output.reconstruction[..., crop])
+            self._train_discriminator(discriminator_optimizer, targets[..., crop], output.reconstruction[..., crop])
 
-        losses = self.losses(output, audio)
+        losses = self.losses(output, targets)
         if self.discriminator_config.is_heard(step):
-            losses |= self._adversarial_losses(audio[..., crop], output.reconstruction[..., crop])
+            losses |= self._adversarial_losses(targets[..., crop], output.reconstruction[..., crop])
         total = self.losses.weighted_sum(losses)
         generator_optimizer.zero_grad()
         self.manual_backward(total)
@@ -203,13 +210,13 @@ class CodecTrainer(L.LightningModule):
         every: int = cast(Any, self.trainer).log_every_n_steps
         return (step + 1) % every == 0
 
-    def _augment(self, audio: Tensor, step: int) -> Tensor:
-        """Scale each item of audio [B, C, T] by a random gain that doesn't clip."""
-        low, high = self.augmentation.min_gain_db, self.augmentation.max_gain_db
-        draws = joint_uniform(len(audio), keyed_generator(self.seed, "gain", step)).to(audio.device)
-        gain = 10 ** ((low + (high - low) * draws) / 20)
-        peak = audio.abs().amax((1, 2)).clamp_min(1e-3)
-        return audio * torch.minimum(gain, PEAK_AFTER_GAIN / peak)[:, None, None]
+    def _examples(self, audio: Tensor, step: int) -> Examples:
+        """Return what to learn from audio [B, C, T] at this step."""
+        examples = Examples(inputs=audio, targets=audio)
+        if self.codec_config.can_denoise:
+            noise = cast(Any, self.trainer).datamodule.noise_segments(step).to(audio.device)
+            examples = mix_noise(audio, noise, self.denoising, self.seed, step)
+        return apply_gain(examples, self.augmentation, self.seed, step)
 
     def _draw_num_quantizers(self, count: int, step: int) -> Tensor | None:
         """Draw the number of stages [B] of each item; None while the quantizer is bypassed."""
@@ -263,20 +270,6 @@ class CodecTrainer(L.LightningModule):
         if bool(self.codec.quantizer.initialized):
             for name, stages in dataclasses.asdict(self.codec.quantizer.health()).items():
                 self.log_dict({f"train/codebook/{name}_{stage}": value for stage, value in enumerate(stages)})
-
-
-def check_data(codec: CodecConfig, sample_rate: int, channels: int) -> None:
-    """Check that shards fit a codec.
-
-    Raises:
-        RunError: Their sample rate or channels differ.
-    """
-    if (sample_rate, channels) != (codec.sample_rate, codec.channels):
-        raise RunError(
-            f"the data is {sample_rate} Hz with {channels} channel(s) but model.codec wants {codec.sample_rate} Hz with"
-            f" {codec.channels}: rebuild it with `nacre data build --sample-rate {codec.sample_rate}"
-            f" --channels {codec.channels}`, or change model.codec"
-        )
 
 
 def _split_judgements(both: list[list[Tensor]]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
