@@ -152,12 +152,13 @@ class LoggedClips(Callback):
 
 
 def spectrogram_image(audio: Tensor) -> np.ndarray:
-    """Return a grey picture [F, L] uint8 of audio [C, T]: low frequencies at the bottom, 80 dB from black to white."""
+    """Return a grey picture [C * F, L] uint8 of audio [C, T]: 80 dB from black to white.
+
+    Low frequencies are at the bottom; the first channel is above the second.
+    """
     window = torch.hann_window(SPECTROGRAM_WINDOW)
     hop = SPECTROGRAM_WINDOW // 4
-    spectrum = torch.stft(
-        audio.mean(0), SPECTROGRAM_WINDOW, hop, window=window, pad_mode="constant", return_complex=True
-    )
+    spectrum = torch.stft(audio, SPECTROGRAM_WINDOW, hop, window=window, pad_mode="constant", return_complex=True)
     level_db = 20 * (spectrum.abs() * 2 / SPECTROGRAM_WINDOW).clamp_min(1e-9).log10()
     grey = (1 + level_db / SPECTROGRAM_RANGE_DB).clamp(0, 1) * 255
-    return grey.flip(0).to(torch.uint8).numpy()
+    return grey.flip(1).flatten(0, 1).to(torch.uint8).numpy()

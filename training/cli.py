@@ -26,6 +26,7 @@ from codec.files import write_text
 from data_pipelines.datamodule import AudioDataModule
 from training.callbacks import AveragedWeights, BestCheckpoint, LastCheckpoint, LineageRecord, LoggedClips, StepState
 from training.checkpoint_io import AtomicCheckpointIO
+from training.codebook_watch import CodebookWatch
 from training.config import RunConfig
 from training.data_checks import check_data, check_noise
 from training.loggers import build_loggers
@@ -116,6 +117,7 @@ class TrainingCLI(LightningCLI):
             AveragedWeights(options.ema_decay),
             LineageRecord(self.run, self.model.seed),
             LoggedClips(options.logged_clips, sample_rate),
+            CodebookWatch(),
             TrainingProgress(sample_rate),
             BestCheckpoint(self.run, options.keep_best),
             LastCheckpoint(self.run, options.checkpoint_every_n_steps),

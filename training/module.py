@@ -8,7 +8,6 @@ Axes: audio, reconstruction [B, C, T].
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, cast
 
@@ -95,7 +94,7 @@ class CodecTrainer(L.LightningModule):
             self.discriminator_config.windows, codec.channels, self.discriminator_config.width
         )
         self.losses = GeneratorLosses(self.loss_config, codec.sample_rate)
-        self.validation_metrics: dict[str, float] = {}
+        self.validation_metrics: dict[str, Any] = {}
         self._validation_scores: list[list[float]] = []
 
     def setup(self, stage: str) -> None:
@@ -181,7 +180,8 @@ class CodecTrainer(L.LightningModule):
         prefix = "val" if quantized else "val/bypass"
         self.log_dict({f"{prefix}/{name}": value for name, value in means.items()}, sync_dist=True)
         if quantized:
-            self.validation_metrics = means | {"step": self.global_step}
+            codebooks = self.codec.quantizer.health().to_metrics()
+            self.validation_metrics = means | {"step": self.global_step, "codebook": codebooks}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs: the codec's configuration and the latest validation."""
@@ -268,7 +268,7 @@ class CodecTrainer(L.LightningModule):
         logged = {f"train/gen/{name}": value.detach() for name, value in values.items()}
         self.log_dict(logged | {"train/gen/learning_rate": rate})
         if bool(self.codec.quantizer.initialized):
-            for name, stages in dataclasses.asdict(self.codec.quantizer.health()).items():
+            for name, stages in self.codec.quantizer.health().to_metrics().items():
                 self.log_dict({f"train/codebook/{name}_{stage}": value for stage, value in enumerate(stages)})
 
 
