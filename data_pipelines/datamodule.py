@@ -128,9 +128,9 @@ class AudioDataModule(L.LightningDataModule):
         return self._index.channels
 
     @property
-    def has_noise(self) -> bool:
-        """Whether there is a data set of noise."""
-        return self._noise is not None
+    def noise_index_sha256(self) -> str | None:
+        """The hash that stands for the data set of noise; None without one."""
+        return None if self._noise is None else self._noise.index_sha256
 
     def setup(self, stage: str) -> None:
         """Check that there is something to train on, and to validate with unless the trainer doesn't validate.
@@ -214,7 +214,7 @@ class AudioDataModule(L.LightningDataModule):
         Raises:
             DataError: A shard is missing or damaged.
         """
-        assert self._noise is not None, "check has_noise first"
+        assert self._noise is not None, "noise_directory was not given"
         first = self._rank * self._stream.batch_size
         return self._noise.segments(step, range(first, first + self._stream.batch_size))
 
@@ -265,7 +265,7 @@ class AudioDataModule(L.LightningDataModule):
             "crops_per_record": self._stream.crops_per_record,
             "seed": self._stream.seed,
             "index_sha256": self.index_sha256,
-            "noise_index_sha256": None if self._noise is None else self._noise.index_sha256,
+            "noise_index_sha256": self.noise_index_sha256,
         }
 
     def _need(self, split: Split) -> None:

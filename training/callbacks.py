@@ -7,7 +7,7 @@ moves callbacks of class `Checkpoint` to the end.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -116,8 +116,13 @@ class LineageRecord(Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write on rank 0."""
         if trainer.is_global_zero:
-            index_sha256 = trainer.datamodule.index_sha256  # type: ignore[attr-defined]  # Lightning sets it
-            self.run.write_lineage(index_sha256=index_sha256, seed=self.seed, world_size=trainer.world_size)
+            data = cast(Any, trainer).datamodule
+            self.run.write_lineage(
+                index_sha256=data.index_sha256,
+                noise_index_sha256=data.noise_index_sha256,
+                seed=self.seed,
+                world_size=trainer.world_size,
+            )
 
 
 class LoggedClips(Callback):

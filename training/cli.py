@@ -85,7 +85,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Check what can be checked, then create the run and the trainer that writes to it."""
         check_data(self.model.codec_config, self.datamodule.sample_rate, self.datamodule.channels)
-        check_noise(self.model.codec_config, self.datamodule.has_noise)
+        check_noise(self.model.codec_config, has_noise=self.datamodule.noise_index_sha256 is not None)
         self.run = self._open_run()
         options = self.config_init.run
         trainer = self.config_init.trainer

@@ -18,7 +18,7 @@ def check_data(codec: CodecConfig, sample_rate: int, channels: int) -> None:
         )
 
 
-def check_noise(codec: CodecConfig, has_noise: bool) -> None:
+def check_noise(codec: CodecConfig, *, has_noise: bool) -> None:
     """Check that there is noise just where a codec learns to denoise.
 
     Raises:

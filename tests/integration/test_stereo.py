@@ -115,6 +115,7 @@ def test_left_stays_left_through_files_and_the_service(model, tmp_path):
     assert rate == RATE
     assert_channels_are_kept(decoded, original)
     assert "1 stream(s)" in nacre("inspect", tmp_path / "a.nac")
+    assert "codebook.perplexity" in nacre("registry", "show", model)
 
     engine = Engine(ServiceLimits())
     engine.load(model)

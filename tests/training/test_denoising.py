@@ -140,6 +140,7 @@ def test_with_noise_too_a_resumed_run_equals_an_uninterrupted_one(tmp_path, deno
         with pytest.raises(Killed):
             fit(arguments, run_dir=tmp_path / "broken")
     assert seen == [0, 1, 2, 3, 4, 5, 6]
+    assert len(straight.read_lineage()["noise_index_sha256"]) == 64
     resumed = fit([], resume=tmp_path / "broken")
     first, second = (load_checkpoint(run.last_checkpoint)["state_dict"] for run in (straight, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
