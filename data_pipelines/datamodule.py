@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L  # noqa: N812  # the field's name for it
 import torch
@@ -22,16 +22,10 @@ from data_pipelines.noise import NoiseSource
 from data_pipelines.reader import ShardRecord, read_shard
 from data_pipelines.splits import SPLITS, Split
 from data_pipelines.stream import CropStream, StreamConfig
+from data_pipelines.validation import ValidationClip, ValidationClips
 
 # Calibration reads at most this many shards, evenly spread, however large the data set.
 MAX_CALIBRATION_SHARDS = 32
-
-
-class ValidationClip(NamedTuple):
-    """One validation batch: the record's key and its audio [1, C, T]."""
-
-    key: str
-    audio: torch.Tensor
 
 
 class TrainBatches:
@@ -54,19 +48,6 @@ class TrainBatches:
             if isinstance(batch, NacreError):
                 raise batch
             yield batch
-
-
-class ValidationClips:
-    """The validation clips of one rank, as a loader: Lightning takes a list for several loaders."""
-
-    def __init__(self, clips: Sequence[ValidationClip]) -> None:
-        self._clips = tuple(clips)
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __iter__(self) -> Iterator[ValidationClip]:
-        return iter(self._clips)
 
 
 class AudioDataModule(L.LightningDataModule):
@@ -180,9 +161,12 @@ class AudioDataModule(L.LightningDataModule):
         mine = chosen[self._rank :: self._world_size] or [chosen[self._rank % len(chosen)]]
         records = self._read("val", mine)
         most = max(1, int(self._max_val_seconds * self.sample_rate))
-        return ValidationClips(
-            [ValidationClip(records[place].key, to_audio(records[place].samples[:most])[None]) for place in mine]
-        )
+        return ValidationClips([self._clip(records[place], most) for place in mine])
+
+    def _clip(self, record: ShardRecord, most: int) -> ValidationClip:
+        audio = to_audio(record.samples[:most])[None]
+        noise = None if self._noise is None else self._noise.clip(record.key, audio.shape[-1])[None]
+        return ValidationClip(record.key, audio, noise)
 
     def calibration_audio(self, num_segments: int) -> torch.Tensor:
         """Return [num_segments, C, segment_samples], spread evenly over split train.

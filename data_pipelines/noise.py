@@ -1,4 +1,4 @@
-"""Noise to mix into training audio: crops of a second data set, for any step, in any order.
+"""Noise to mix into audio: crops of a second data set, for any step, in any order, and fixed ones for validation.
 
 What a step gets is a function of (seed, step, item) alone, `item` counting through the joint batch of all ranks: it is
 the same for any number of ranks and workers, and a resumed run needs no position. To draw without opening a shard for
@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from codec.errors import DataError
 from data_pipelines.crops import cut, room, to_audio
 from data_pipelines.folder import DataFolder
-from data_pipelines.index import Index, read_index
+from data_pipelines.index import Index, ShardEntry, read_index
 from data_pipelines.reader import read_shard
 
 STEPS_PER_SHARD = 64
 
 
 class NoiseSource:
-    """Crops of split train of the data set at `folder`; one shard is held at a time."""
+    """Crops of the data set at `folder`, of split train unless they are to validate; one shard is held at a time."""
 
     def __init__(self, folder: DataFolder, *, segment_samples: int, seed: int) -> None:
         self._folder = folder
         self._segment_samples = segment_samples
         self._seed = seed
-        self._held: tuple[int, list[NDArray[np.int16]]] | None = None
+        self._held: tuple[ShardEntry, list[NDArray[np.int16]]] | None = None
 
     @property
     def index_sha256(self) -> str:
@@ -63,7 +63,17 @@ class NoiseSource:
             DataError: A shard is missing or damaged.
         """
         records = self._records(self._shard_of(step))
-        return torch.stack([self._segment(records, step, item) for item in items])
+        keys = [f"{self._seed}-{step}-{item}-noise" for item in items]
+        return torch.stack([_crop(records, key, self._segment_samples) for key in keys])
+
+    def clip(self, key: str, num_samples: int) -> torch.Tensor:
+        """Return the noise [C, num_samples] of a validation clip: always the same, of split val if that holds any.
+
+        Raises:
+            DataError: A shard is missing or damaged.
+        """
+        splits = self._index.splits
+        return _crop(self._records((splits["val"] or splits["train"])[0]), f"{key}-noise", num_samples)
 
     @cached_property
     def _read_index(self) -> tuple[Index, str]:
@@ -73,25 +83,24 @@ class NoiseSource:
     def _index(self) -> Index:
         return self._read_index[0]
 
-    def _shard_of(self, step: int) -> int:
-        shards = list(range(len(self._index.splits["train"])))
+    def _shard_of(self, step: int) -> ShardEntry:
+        shards = list(self._index.splits["train"])
         turn, place = divmod(step // STEPS_PER_SHARD, len(shards))
         random.Random(f"{self._seed}-{turn}-noise-shards").shuffle(shards)  # noqa: S311  # reproducible on purpose
         return shards[place]
 
-    def _records(self, shard: int) -> list[NDArray[np.int16]]:
+    def _records(self, shard: ShardEntry) -> list[NDArray[np.int16]]:
         if self._held is None or self._held[0] != shard:
             self._held = None  # the last one's memory goes first
-            entry = self._index.splits["train"][shard]
-            records = [record.samples for record in read_shard(self._folder, entry, self._index.channels)]
+            records = [record.samples for record in read_shard(self._folder, shard, self._index.channels)]
             self._held = (shard, records)
         return self._held[1]
 
-    def _segment(self, records: list[NDArray[np.int16]], step: int, item: int) -> torch.Tensor:
-        """Cut one crop; a record that is too short for it begins again."""
-        rng = random.Random(f"{self._seed}-{step}-{item}-noise")  # noqa: S311  # reproducible on purpose
-        samples = records[rng.randrange(len(records))]
-        offset = rng.randint(0, room(samples, self._segment_samples))
-        crop = cut(samples, offset, self._segment_samples)
-        repeats = -(-self._segment_samples // len(crop))
-        return to_audio(np.tile(crop, (repeats, 1)), self._segment_samples)
+
+def _crop(records: Sequence[NDArray[np.int16]], key: str, num_samples: int) -> torch.Tensor:
+    """Cut the crop [C, num_samples] that `key` decides; a record that is too short for it begins again."""
+    rng = random.Random(key)  # noqa: S311  # reproducible on purpose
+    samples = records[rng.randrange(len(records))]
+    crop = cut(samples, rng.randint(0, room(samples, num_samples)), num_samples)
+    repeats = -(-num_samples // len(crop))
+    return to_audio(np.tile(crop, (repeats, 1)), num_samples)

@@ -155,6 +155,11 @@ class DenoisingConfig:
             check(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         check(self.min_snr_db <= self.max_snr_db, "min_snr_db", self.min_snr_db, f"at most {self.max_snr_db=}")
 
+    @property
+    def middle_snr_db(self) -> float:
+        """The ratio at which validation denoises."""
+        return (self.min_snr_db + self.max_snr_db) / 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:

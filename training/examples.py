@@ -34,17 +34,22 @@ class Examples:
     denoise: Tensor | None = None
 
 
+def add_noise(audio: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
+    """Return audio [B, C, T] with noise [B, C, T] added at the ratios [B] in dB; silence adds nothing."""
+    scale = torch.where(_rms(noise) > SILENCE_RMS, _rms(audio) / _rms(noise), 0)
+    return audio + noise * (scale * 10 ** (-snr_db / 20))[:, None, None]
+
+
 def mix_noise(audio: Tensor, noise: Tensor, config: DenoisingConfig, seed: int, step: int) -> Examples:
     """Mix noise into a share of audio [B, C, T], and ask a share of the items to be denoised.
 
     Silent audio stays silent: a ratio to it means nothing.
     """
     low, high = config.min_snr_db, config.max_snr_db
-    snr_db = low + (high - low) * _draws(audio, seed, "snr", step)
-    level = _rms(audio) / _rms(noise).clamp_min(SILENCE_RMS) * 10 ** (-snr_db / 20)
-    noisy = (_draws(audio, seed, "noisy", step) < config.noisy_share) & (_rms(noise) > SILENCE_RMS)
+    mixed = add_noise(audio, noise, low + (high - low) * _draws(audio, seed, "snr", step))
+    noisy = _draws(audio, seed, "noisy", step) < config.noisy_share
     denoise = _draws(audio, seed, "denoise", step) < config.denoise_share
-    inputs = audio + noise * (level * noisy)[:, None, None]
+    inputs = torch.where(noisy[:, None, None], mixed, audio)
     return Examples(inputs=inputs, targets=torch.where(denoise[:, None, None], audio, inputs), denoise=denoise)
 
 

@@ -31,7 +31,7 @@ from training.config import (
 )
 from training.data_checks import check_data
 from training.discriminator import MultiResolutionDiscriminator
-from training.examples import Examples, apply_gain, mix_noise
+from training.examples import Examples, add_noise, apply_gain, mix_noise
 from training.keyed_random import joint_integers, keyed_generator
 from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from training.losses.generator import GeneratorLosses
@@ -39,6 +39,9 @@ from training.metrics import METRIC_NAMES, measure
 from training.schedule import warmup_cosine
 from training.start import start_codebooks, start_network
 from training.strategy import wrapped
+
+DENOISED = "denoised/"
+VALIDATION_NAMES = (*METRIC_NAMES, *(f"{DENOISED}{name}" for name in METRIC_NAMES))
 
 
 class CodecTrainer(L.LightningModule):
@@ -163,18 +166,27 @@ class CodecTrainer(L.LightningModule):
             reconstruction = self.codec.decode(self.codec.encode(audio), num_samples=audio.shape[-1])
         else:
             reconstruction = self.codec(audio, None).reconstruction
-        scores = measure(reconstruction[0], audio[0], self.codec_config.sample_rate)
-        self._validation_scores.append([scores[name] for name in METRIC_NAMES])
+        scores = measure(reconstruction[0], audio[0], self.codec_config.sample_rate) | self._denoising_scores(batch)
+        self._validation_scores.append([scores.get(name, math.nan) for name in VALIDATION_NAMES])
         return reconstruction
+
+    def _denoising_scores(self, batch: Any) -> dict[str, float]:
+        """Score a clip that was encoded without the noise mixed into it; nothing of a codec that can't."""
+        if not (self.codec_config.can_denoise and bool(self.codec.quantizer.initialized)):
+            return {}
+        noisy = add_noise(batch.audio, batch.noise, batch.audio.new_tensor([self.denoising.middle_snr_db]))
+        denoised = self.codec.decode(self.codec.encode(noisy, denoise=True), num_samples=noisy.shape[-1])
+        scores = measure(denoised[0], batch.audio[0], self.codec_config.sample_rate)
+        return {f"{DENOISED}{name}": value for name, value in scores.items()}
 
     def on_validation_epoch_end(self) -> None:
         """Log each metric's mean over the clips of all ranks; NaN (undefined for a clip) is left out."""
-        scores = torch.tensor(self._validation_scores, dtype=torch.float64).reshape(-1, len(METRIC_NAMES))
+        scores = torch.tensor(self._validation_scores, dtype=torch.float64).reshape(-1, len(VALIDATION_NAMES))
         self._validation_scores = []
         known = ~scores.isnan()
         joint = torch.stack([scores.nan_to_num().sum(0), known.sum(0).double()])
         sums, counts = sum_over_ranks(joint.to(self.device, torch.float32)).cpu()
-        means = {name: float(s / n) for name, s, n in zip(METRIC_NAMES, sums, counts, strict=True) if n}
+        means = {name: float(s / n) for name, s, n in zip(VALIDATION_NAMES, sums, counts, strict=True) if n}
         quantized = bool(self.codec.quantizer.initialized)
         # A bypassed quantizer scores better than any codec could: never under the names that choose checkpoints.
         prefix = "val" if quantized else "val/bypass"

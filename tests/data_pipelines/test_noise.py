@@ -69,6 +69,15 @@ def test_noise_shorter_than_a_segment_begins_again(built, noise):
     assert torch.equal(long[..., :6_000], long[..., 24_000:])
 
 
+def test_validation_clips_have_noise_of_their_own_that_never_changes(built, noise):
+    clips = list(make(built, noise, max_val_clips=4).val_dataloader())
+    again = list(make(built, noise, max_val_clips=4, seed=9).val_dataloader())
+    assert all(clip.noise.shape == clip.audio.shape for clip in clips)
+    assert all(torch.equal(one.noise, other.noise) for one, other in zip(clips, again, strict=True))
+    assert len({clip.noise.numpy().tobytes() for clip in clips}) == 4
+    assert all(clip.noise is None for clip in AudioDataModule(directory=str(built)).val_dataloader())
+
+
 def test_noise_that_does_not_fit_is_refused_with_the_remedy(built, tmp_path, make_corpus):
     corpus = make_corpus(tmp_path / "audio", 3)
     build_dataset([corpus], tmp_path / "low", BuildConfig(sample_rate=8_000, val_percent=0, test_percent=0))

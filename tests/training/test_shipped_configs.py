@@ -143,5 +143,6 @@ def test_it_trains_made_small(path, data, tmp_path):
     run = fit(["--config", str(tmp_path / path.name)], run_dir=tmp_path / "run")
     package = export_package(run.directory, tmp_path / "package")
     assert package.metrics["step"] == 2
+    assert ("denoised/mel_distance" in package.metrics) == codec.can_denoise
     assert (package.config.name, package.config.can_denoise) == (codec.name, codec.can_denoise)
     assert len(package.metrics["codebook"]["perplexity"]) == 2
