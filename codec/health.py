@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A codebook whose perplexity is below this share of its entries has collapsed: of the bits it costs, more than
-# log2(1 / 0.1) = 3.3 carry nothing. Codebooks that train well end at 0.4 to 0.9.
+# A codebook whose perplexity is below this share of its entries has collapsed: of the bits that a code costs, more than
+# log2(1 / 0.1) = 3.3 carry nothing.
 COLLAPSED_SHARE = 0.1
 
 

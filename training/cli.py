@@ -21,6 +21,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
+from codec.config import NETWORK_CONFIGS
 from codec.errors import NacreError, RunError
 from codec.files import write_text
 from data_pipelines.datamodule import AudioDataModule
@@ -44,6 +45,7 @@ TRAINER_DEFAULTS = {
     "enable_progress_bar": False,
     "use_distributed_sampler": False,
 }
+NETWORK_OPTION = "--model.codec.network."
 HELP = """Train a codec.
 
 Example:
@@ -80,7 +82,13 @@ class TrainingCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, without LightningCLI's warning that arguments were given."""
-        self.config = parser.parse_args(cast(list[str], args))
+        words = cast(list[str], args)
+        self.config = parser.parse_args(words)
+        # The parser reads one key of a network as that network anew, its other keys at their defaults, unless the
+        # network is the first of the types that it may be.
+        first = next(iter(NETWORK_CONFIGS))
+        if self.config.model.codec.family != first and any(word.startswith(NETWORK_OPTION) for word in words):
+            raise ValueError(f"{NETWORK_OPTION}KEY is an option with family {first} alone: change the YAML instead")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Check what can be checked, then create the run and the trainer that writes to it."""

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import soundfile
@@ -146,3 +147,20 @@ def test_it_trains_made_small(path, data, tmp_path):
     assert ("denoised/mel_distance" in package.metrics) == codec.can_denoise
     assert (package.config.name, package.config.can_denoise) == (codec.name, codec.can_denoise)
     assert len(package.metrics["codebook"]["perplexity"]) == 2
+
+
+@pytest.mark.parametrize(("name", "key"), [("soundstream_24k", "filters"), ("dac_24k", "encoder_width")])
+def test_no_option_can_silently_reset_a_network(name, key, tmp_path):
+    arguments = ["--config", str(CONFIGS / "train" / f"{name}.yaml"), "--data.directory", str(tmp_path)]
+    with pytest.raises(click.UsageError, match="change the YAML instead"):
+        fit([*arguments, f"--model.codec.network.{key}", "8"], run_dir=tmp_path / "run")
+
+
+def test_an_option_changes_one_key_of_a_nacre_network_and_no_other(data, tmp_path):
+    path = CONFIGS / "train" / "nacre_16k_causal.yaml"
+    options = {**SMALL_OPTIONS, "data.directory": data(16_000, 1), "model.codec.network.width": 8}
+    options["data.segment_samples"] = 6400
+    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    run = fit(["--config", str(path), *words], run_dir=tmp_path / "run")
+    resolved = read(run.config)["model"]["codec"]["network"]
+    assert resolved == read(path)["model"]["codec"]["network"] | {"width": 8}
