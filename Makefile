@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MODEL ?= NAME@production
-CONFIG ?= configs/train/nacre_16k_speech.yaml
+CONFIG ?= configs/train/nacre_16k.yaml
 ARGS ?=
 
 .PHONY: help
@@ -56,7 +56,7 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 .PHONY: train
-train: $(READY) ## Train: make train CONFIG=configs/train/nacre_16k_speech.yaml ARGS='--data.directory DATA'
+train: $(READY) ## Train: make train CONFIG=configs/train/nacre_16k.yaml ARGS='--data.directory DATA'
 	$(BIN)/nacre train fit --config $(CONFIG) $(ARGS)
 
 .PHONY: serve

@@ -45,21 +45,22 @@ def encode_chunked(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    denoise: bool = False,
     window_frames: int = WINDOW_FRAMES,
 ) -> Iterator[Tensor]:
     """Encode audio that comes as blocks [B, C, any length]; yield its codes as [B, K, any L].
 
     Raises:
         BitrateError: The codec has no such bitrate or number of quantizers.
-        CapabilityError: The codec's networks reach over the whole file.
+        CapabilityError: The codec's networks reach over the whole file, or it was not built to denoise.
     """
     check(window_frames >= 1, "window_frames", window_frames, "at least 1")
     _check_family(codec.config)
     hop, stages = codec.config.hop_length, codec.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
     context = codec.config.network.encoder_context(hop)
     if context is None:
-        return _encode_stream(codec, blocks, stages, window_frames * hop)
-    return _encode_windows(codec, blocks, stages, window_frames, context)
+        return _encode_stream(codec, blocks, stages, denoise, window_frames * hop)
+    return _encode_windows(codec, blocks, stages, denoise, window_frames, context)
 
 
 def decode_chunked(codec: Codec, blocks: Iterable[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:
@@ -91,12 +92,13 @@ def _check_family(config: CodecConfig) -> None:
 
 
 def _encode_windows(
-    codec: Codec, blocks: Iterable[Tensor], stages: int, window_frames: int, context: Context
+    codec: Codec, blocks: Iterable[Tensor], stages: int, denoise: bool, window_frames: int, context: Context
 ) -> Iterator[Tensor]:
     hop = codec.config.hop_length
     for window in _windows(blocks, window_frames * hop, context.left * hop, context.right * hop):
         start = window.start // hop
-        yield codec.encode(window.content, num_quantizers=stages)[..., start : start - (-window.size // hop)]
+        codes = codec.encode(window.content, num_quantizers=stages, denoise=denoise)
+        yield codes[..., start : start - (-window.size // hop)]
 
 
 def _decode_windows(codec: Codec, blocks: Iterable[Tensor], window_frames: int, context: Context) -> Iterator[Tensor]:
@@ -105,12 +107,13 @@ def _decode_windows(codec: Codec, blocks: Iterable[Tensor], window_frames: int, 
         yield codec.decode(window.content)[..., window.start * hop : (window.start + window.size) * hop]
 
 
-def _encode_stream(codec: Codec, blocks: Iterable[Tensor], stages: int, size: int) -> Iterator[Tensor]:
+def _encode_stream(codec: Codec, blocks: Iterable[Tensor], stages: int, denoise: bool, size: int) -> Iterator[Tensor]:
     with ExitStack() as opened:
         stream: Stream | None = None
         for window in _windows(blocks, size, 0, 0):
             if stream is None:
-                stream = opened.enter_context(codec.streaming(len(window.content), num_quantizers=stages))
+                opening = codec.streaming(len(window.content), num_quantizers=stages, denoise=denoise)
+                stream = opened.enter_context(opening)
             yield stream.encode(window.content)
         if stream is not None:
             yield stream.finish_encoding()

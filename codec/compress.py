@@ -30,13 +30,15 @@ def compress(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    denoise: bool = False,
 ) -> bytes:
-    """Return the container of `audio`. The bitrate is that of one stream.
+    """Return the container of `audio`, without its noise if asked to. The bitrate is that of one stream.
 
     Raises:
         AudioError: The audio is empty, not finite, or its channels are no multiple of the codec's.
         BitrateError: The codec has no such bitrate or number of quantizers.
-        CapabilityError: The codec's segments don't fit into a container's blocks at this bitrate.
+        CapabilityError: The codec was not built to denoise, or its segments don't fit into a container's blocks at this
+            bitrate.
     """
     config = model.package.config
     stages = config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
@@ -44,8 +46,10 @@ def compress(
     prepared = resample(audio, config.sample_rate)
     streams = torch.from_numpy(prepared.samples).unflatten(0, (-1, config.channels))
     device = next(model.codec.parameters()).device
+    if denoise:
+        config.check_denoising()
     if config.segments is None:
-        codes, scales = model.codec.encode(streams.to(device), num_quantizers=stages), None
+        codes, scales = model.codec.encode(streams.to(device), num_quantizers=stages, denoise=denoise), None
     else:
         coded = encode_segments(model.codec, streams.to(device), num_quantizers=stages)
         codes, scales = coded.codes, coded.scales.cpu().numpy()

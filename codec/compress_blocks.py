@@ -59,25 +59,31 @@ def compress_source(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    denoise: bool = False,
     progress: Progress | None = None,
 ) -> Compressed:
     """Return the container of an audio file, or of a file in memory. The bitrate is that of one stream.
 
+    `denoise` leaves its noise out.
+
     Raises:
         AudioError: It is not audio that the codec can take.
         BitrateError: The codec has no such bitrate or number of quantizers.
-        CapabilityError: The codec's segments don't fit into a container's blocks at this bitrate.
+        CapabilityError: The codec was not built to denoise, or its segments don't fit into a container's blocks at this
+            bitrate.
         LimitError: It is larger than `limits` allow.
         MissingToolError: It needs the optional extra `m4a`.
     """
     config, device = model.package.config, _device(model.codec)
     stages = config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
+    if denoise:
+        config.check_denoising()
     info, blocks = read_blocks(source, limits)
     check_channels(info.channels, config)
     counted = _Counted(blocks, info.num_samples, progress)
     prepared = resample_blocks(counted, info.sample_rate, config.sample_rate)
     streams = (torch.from_numpy(block).unflatten(0, (-1, config.channels)).to(device) for block in prepared)
-    codes, scales = _encode(model.codec, streams, stages)
+    codes, scales = _encode(model.codec, streams, stages, denoise)
     data = container_of(model, codes, scales, info.channels, info.sample_rate, counted.num_samples)
     return Compressed(data=data, sample_rate=info.sample_rate, num_samples=counted.num_samples)
 
@@ -101,7 +107,7 @@ def decompress_blocks(
 
 
 def _encode(
-    codec: Codec, streams: Iterator[Tensor], stages: int
+    codec: Codec, streams: Iterator[Tensor], stages: int, denoise: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
     """Encode blocks [S, C, n] to codes [S, K, L] and, of a codec that codes in segments, scales [S, N]."""
     codes = _Columns(np.dtype(np.uint16))
@@ -112,10 +118,10 @@ def _encode(
             scales.append(segments.scales)
         return codes.join().astype(np.int64), scales.join()
     if can_chunk(codec.config):
-        for part in encode_chunked(codec, streams, num_quantizers=stages):
+        for part in encode_chunked(codec, streams, num_quantizers=stages, denoise=denoise):
             codes.append(part)
     else:
-        codes.append(codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages))
+        codes.append(codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages, denoise=denoise))
     return codes.join().astype(np.int64), None
 
 

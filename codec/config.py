@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from codec.checks import check
 from codec.dac.config import DacConfig
-from codec.errors import BitrateError, PackageError
+from codec.errors import BitrateError, CapabilityError, PackageError
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
 from codec.segmentation import Segmentation
@@ -121,6 +121,11 @@ class CodecConfig:
         """The segments in which audio is coded (codec/segments.py); None if it is coded whole."""
         return self.network.segments if isinstance(self.network, SeanetConfig) else None
 
+    @property
+    def can_denoise(self) -> bool:
+        """Whether the encoder can be asked to leave noise out; the decoder needs nothing for it."""
+        return isinstance(self.network, SeanetConfig) and self.network.denoising
+
     def num_frames(self, num_samples: int) -> int:
         """Return L for T samples: `ceil(num_samples / hop_length)`, of codes in segments the sum over them."""
         if self.segments is not None:
@@ -157,6 +162,15 @@ class CodecConfig:
                 return k
         known = ", ".join(f"{rate:g}" for rate in self.bitrates_kbps)
         raise BitrateError(f"'{self.name}' has no bitrate of {bitrate_kbps:g} kbps; choose one of {known}")
+
+    def check_denoising(self) -> None:
+        """Check that the codec can denoise.
+
+        Raises:
+            CapabilityError: It was not built to.
+        """
+        if not self.can_denoise:
+            raise CapabilityError(f"'{self.name}' can't denoise: use a codec whose network.denoising is true")
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, two spaces, a final newline."""

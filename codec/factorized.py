@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from codec.config import QuantizerConfig
 from codec.distributed import sum_over_ranks, world_size
+from codec.health import CodebookHealth, codebook_health, dead_entries
 from codec.kmeans import kmeans
-from codec.quantizer import KMEANS_ITERATIONS, CodebookHealth, QuantizerOutput, codebook_health
+from codec.quantizer import KMEANS_ITERATIONS, QuantizerOutput
 
 
 class FactorizedStage(nn.Module):
@@ -55,9 +56,10 @@ class FactorizedResidualVectorQuantizer(nn.Module):
     """K stages in a row, each coding what the ones before it left over."""
 
     # Buffers that only training needs; they restart with `reset_statistics`.
-    training_only = ("cluster_sizes",)
+    training_only = ("cluster_sizes", "expiry_rate")
 
     cluster_sizes: Tensor
+    expiry_rate: Tensor
     initialized: Tensor
 
     def __init__(self, config: QuantizerConfig, dimension: int) -> None:
@@ -65,6 +67,7 @@ class FactorizedResidualVectorQuantizer(nn.Module):
         self.config = config
         self.stages = nn.ModuleList(FactorizedStage(config, dimension) for _ in range(config.num_quantizers))
         self.register_buffer("cluster_sizes", torch.ones(config.num_quantizers, config.codebook_size))
+        self.register_buffer("expiry_rate", torch.zeros(config.num_quantizers))
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
@@ -86,6 +89,7 @@ class FactorizedResidualVectorQuantizer(nn.Module):
     def reset_statistics(self) -> None:
         """Restart the averages of use, all entries equally used."""
         self.cluster_sizes.fill_(1.0)
+        self.expiry_rate.zero_()
 
     def encode(self, latents: Tensor, num_quantizers: int) -> Tensor:
         """Map latents [B, D, L] to codes [B, num_quantizers, L], int64."""
@@ -155,12 +159,15 @@ class FactorizedResidualVectorQuantizer(nn.Module):
         size = self.config.codebook_size
         counts = torch.stack([torch.bincount(stage.flatten(), minlength=size) for stage in codes.unbind(1)])
         joint = sum_over_ranks(counts.to(self.cluster_sizes.dtype))
+        before = dead_entries(self.cluster_sizes, self.config.dead_share)
         self.cluster_sizes.lerp_(joint, 1 - self.config.ema_decay)
+        expired = dead_entries(self.cluster_sizes, self.config.dead_share) & ~before
+        self.expiry_rate.lerp_(expired.float().mean(1), 1 - self.config.ema_decay)
 
     @torch.no_grad()
     def health(self) -> CodebookHealth:
-        """Return each stage's perplexity and share of dead entries."""
-        return codebook_health(self.cluster_sizes, self.config.dead_share)
+        """Return how well each stage's codebook is used."""
+        return codebook_health(self.cluster_sizes, self.expiry_rate, self.config.dead_share)
 
     def _stages(self) -> list[FactorizedStage]:
         """Return the stages, typed."""

@@ -4,6 +4,8 @@ What every family's modules keep to, whatever T is:
 
     encoder(audio [B, C, T])     -> latents [B, D, L], L = ceil(T / hop_length); it pads the end by its own rule
     decoder(quantized [B, D, L]) -> reconstruction [B, C, L * hop_length]
+
+The encoder of a codec that can denoise takes, after the audio, which items [B] to denoise.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,6 @@ from codec.dac.encoder import DacEncoder
 from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
 from codec.nacre.linear_skip import fit_linear_codec
-from codec.seanet.config import SeanetConfig
 from codec.seanet.decoder import SeanetDecoder
 from codec.seanet.encoder import SeanetEncoder
 
@@ -53,8 +54,3 @@ FAMILIES = {
     "dac": Family(encoder=DacEncoder, decoder=DacDecoder, start=start_from_chance, needs_rows=False),
     "seanet": Family(encoder=SeanetEncoder, decoder=SeanetDecoder, start=start_from_chance, needs_rows=False),
 }
-
-
-def can_denoise(config: CodecConfig) -> bool:
-    """Tell whether the encoder takes, after the audio, which items [B] to denoise."""
-    return isinstance(config.network, SeanetConfig) and config.network.denoising

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from codec.config import CodecConfig
 from codec.errors import CapabilityError
 from codec.factorized import FactorizedResidualVectorQuantizer
-from codec.families import FAMILIES, can_denoise
+from codec.families import FAMILIES
 from codec.quantizer import ResidualVectorQuantizer
 from codec.rows import pad_items, steady_items
 from codec.segments import loudness
@@ -113,18 +113,19 @@ class Codec(nn.Module):
         Raises:
             CapabilityError: The codec was not built to denoise.
         """
-        if denoise and not can_denoise(self.config):
-            raise CapabilityError(f"'{self.config.name}' can't denoise: train a codec whose network.denoising is true")
-        device = next(self.parameters()).device
-        return (torch.ones(items, dtype=torch.bool, device=device),) if denoise else ()
+        if not denoise:
+            return ()
+        self.config.check_denoising()
+        return (torch.ones(items, dtype=torch.bool, device=next(self.parameters()).device),)
 
-    def forward(self, audio: Tensor, num_quantizers: Tensor | None) -> CodecOutput:
+    def forward(self, audio: Tensor, num_quantizers: Tensor | None, denoise: Tensor | None = None) -> CodecOutput:
         """Reconstruct audio [B, C, T], item b through `num_quantizers[b]` stages; None bypasses the quantizer.
 
-        To a codec that codes in segments, each item is one, whatever its length: the network sees it at equal loudness.
+        `denoise` [B], bool, says which items to denoise, of a codec that can; None is none of them. To a codec that
+        codes in segments, each item is one, whatever its length: the network sees it at equal loudness.
         """
         scale = self._scale(audio)
-        latents = self.encoder(audio / scale)
+        latents = self.encoder(audio / scale) if denoise is None else self.encoder(audio / scale, denoise)
         if num_quantizers is None:
             codes, commitment, codebook = None, latents.new_zeros(()), latents.new_zeros(())
         else:

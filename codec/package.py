@@ -124,6 +124,15 @@ def open_package(directory: Path) -> Package:
     )
 
 
+def read_metrics(directory: Path) -> dict[str, Any]:
+    """Return what metrics.json in a package holds, nothing else being read or verified.
+
+    Raises:
+        PackageError: It is missing, or not a JSON object.
+    """
+    return _read_json(directory / METRICS)
+
+
 def _verify(directory: Path) -> None:
     if not directory.is_dir():
         raise PackageError(f"there is no package folder '{directory}'")
@@ -156,8 +165,8 @@ def _json(data: dict[str, Any]) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text())
-    except ValueError:
-        raise PackageError(f"'{path}' is not JSON") from None
+    except (OSError, ValueError):
+        raise PackageError(f"'{path}' is not there, or is not JSON") from None
     if not isinstance(data, dict):
         raise PackageError(f"'{path}' must hold a JSON object")
     return data

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from codec.config import QuantizerConfig
 from codec.distributed import sample_rows, sum_over_ranks, world_size
+from codec.health import CodebookHealth, codebook_health, dead_entries
 from codec.kmeans import kmeans, nearest, sums_by_index
 
 KMEANS_ITERATIONS = 10
@@ -45,39 +46,16 @@ class QuantizerOutput:
     codebook_loss: Tensor
 
 
-@dataclass(frozen=True)
-class CodebookHealth:
-    """How well each stage's codebook is used, from the moving averages: both are [K].
-
-    `perplexity` is the exponential of the entropy of use, at most V; `dead_share` is the share of entries under the
-    revival threshold.
-    """
-
-    perplexity: Tensor
-    dead_share: Tensor
-
-
-def codebook_health(cluster_sizes: Tensor, dead_share: float) -> CodebookHealth:
-    """Return the health that averages of use [K, V] show."""
-    share = cluster_sizes / cluster_sizes.sum(1, keepdim=True)
-    dead = dead_entries(cluster_sizes, dead_share).float().mean(1)
-    return CodebookHealth(perplexity=torch.special.entr(share).sum(1).exp(), dead_share=dead)
-
-
-def dead_entries(cluster_sizes: Tensor, dead_share: float) -> Tensor:
-    """Return which entries [K, V] are used less than `dead_share` of their stage's mean."""
-    return cluster_sizes < dead_share * cluster_sizes.mean(1, keepdim=True)
-
-
 class ResidualVectorQuantizer(nn.Module):
     """K codebooks in a row, each coding what the ones before it left over."""
 
     # Buffers that only training needs; they restart with `reset_statistics`.
-    training_only = ("cluster_sizes", "cluster_sums", "step")
+    training_only = ("cluster_sizes", "cluster_sums", "expiry_rate", "step")
 
     codebooks: Tensor
     cluster_sizes: Tensor
     cluster_sums: Tensor
+    expiry_rate: Tensor
     initialized: Tensor
     step: Tensor
 
@@ -88,6 +66,7 @@ class ResidualVectorQuantizer(nn.Module):
         self.register_buffer("codebooks", torch.zeros(*shape, dimension))
         self.register_buffer("cluster_sizes", torch.ones(*shape))
         self.register_buffer("cluster_sums", torch.zeros(*shape, dimension))
+        self.register_buffer("expiry_rate", torch.zeros(config.num_quantizers))
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
@@ -111,6 +90,7 @@ class ResidualVectorQuantizer(nn.Module):
         """Restart the moving averages from the codebooks as they are, all entries equally used."""
         self.cluster_sizes.fill_(1.0)
         self.cluster_sums.copy_(self.codebooks)
+        self.expiry_rate.zero_()
 
     def encode(self, latents: Tensor, num_quantizers: int) -> Tensor:
         """Map latents [B, D, L] to codes [B, num_quantizers, L], int64."""
@@ -179,6 +159,7 @@ class ResidualVectorQuantizer(nn.Module):
         self.cluster_sums.lerp_(joint[..., 1:], 1 - self.config.ema_decay)
         self.codebooks.copy_(self.cluster_sums / self.cluster_sizes.clamp_min(MIN_CLUSTER_SIZE)[..., None])
         dead = dead_entries(self.cluster_sizes, self.config.dead_share)
+        self.expiry_rate.lerp_(dead.float().mean(1), 1 - self.config.ema_decay)
         if bool(dead.any()):
             self._revive(dead, latents, before)
         self.step += 1
@@ -202,8 +183,8 @@ class ResidualVectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def health(self) -> CodebookHealth:
-        """Return each stage's perplexity and share of dead entries."""
-        return codebook_health(self.cluster_sizes, self.config.dead_share)
+        """Return how well each stage's codebook is used."""
+        return codebook_health(self.cluster_sizes, self.expiry_rate, self.config.dead_share)
 
 
 def _rows(latents: Tensor) -> Tensor:

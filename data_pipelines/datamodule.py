@@ -1,4 +1,4 @@
-"""The DataModule: training batches, fixed validation clips and calibration audio from one data set.
+"""The DataModule: training batches, fixed validation clips and calibration audio from one data set, noise from another.
 
 Axes: audio float32 [B, C, T].
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L  # noqa: N812  # the field's name for it
 import torch
@@ -18,19 +18,14 @@ from codec.errors import DataError, NacreError, RunError
 from data_pipelines.crops import cut, room, to_audio
 from data_pipelines.folder import DataFolder
 from data_pipelines.index import Index, read_index
+from data_pipelines.noise import NoiseSource
 from data_pipelines.reader import ShardRecord, read_shard
 from data_pipelines.splits import SPLITS, Split
 from data_pipelines.stream import CropStream, StreamConfig
+from data_pipelines.validation import ValidationClip, ValidationClips
 
 # Calibration reads at most this many shards, evenly spread, however large the data set.
 MAX_CALIBRATION_SHARDS = 32
-
-
-class ValidationClip(NamedTuple):
-    """One validation batch: the record's key and its audio [1, C, T]."""
-
-    key: str
-    audio: torch.Tensor
 
 
 class TrainBatches:
@@ -55,19 +50,6 @@ class TrainBatches:
             yield batch
 
 
-class ValidationClips:
-    """The validation clips of one rank, as a loader: Lightning takes a list for several loaders."""
-
-    def __init__(self, clips: Sequence[ValidationClip]) -> None:
-        self._clips = tuple(clips)
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __iter__(self) -> Iterator[ValidationClip]:
-        return iter(self._clips)
-
-
 class AudioDataModule(L.LightningDataModule):
     """Stream a data set made by `nacre data build`.
 
@@ -80,6 +62,7 @@ class AudioDataModule(L.LightningDataModule):
         seed: Decides the order and the crops.
         max_val_clips: Validation clips, over all ranks.
         max_val_seconds: Validation clips are cut to this length.
+        noise_directory: Another data set, of noise, for codecs that learn to denoise; null for the others.
     """
 
     def __init__(
@@ -93,12 +76,18 @@ class AudioDataModule(L.LightningDataModule):
         seed: int = 0,
         max_val_clips: int = 16,
         max_val_seconds: float = 5.0,
+        noise_directory: str | None = None,
     ) -> None:
         super().__init__()
         self.num_workers = num_workers
         self._folder = DataFolder(directory)
         self._stream = StreamConfig(
             segment_samples=segment_samples, batch_size=batch_size, crops_per_record=crops_per_record, seed=seed
+        )
+        self._noise = (
+            None
+            if noise_directory is None
+            else NoiseSource(DataFolder(noise_directory), segment_samples=segment_samples, seed=seed)
         )
         self._max_val_clips = max_val_clips
         self._max_val_seconds = max_val_seconds
@@ -119,14 +108,21 @@ class AudioDataModule(L.LightningDataModule):
         """Channels, C."""
         return self._index.channels
 
+    @property
+    def noise_index_sha256(self) -> str | None:
+        """The hash that stands for the data set of noise; None without one."""
+        return None if self._noise is None else self._noise.index_sha256
+
     def setup(self, stage: str) -> None:
         """Check that there is something to train on, and to validate with unless the trainer doesn't validate.
 
         Raises:
-            DataError: There is no data set, or its split train or val is empty.
+            DataError: There is no data set, its split train or val is empty, or the noise doesn't fit it.
         """
         if stage == "fit":
             self._need("train")
+            if self._noise is not None:
+                self._noise.check(self.sample_rate, self.channels)
         if stage in ("fit", "validate") and (self.trainer is None or self.trainer.limit_val_batches):
             self._need("val")
 
@@ -165,9 +161,12 @@ class AudioDataModule(L.LightningDataModule):
         mine = chosen[self._rank :: self._world_size] or [chosen[self._rank % len(chosen)]]
         records = self._read("val", mine)
         most = max(1, int(self._max_val_seconds * self.sample_rate))
-        return ValidationClips(
-            [ValidationClip(records[place].key, to_audio(records[place].samples[:most])[None]) for place in mine]
-        )
+        return ValidationClips([self._clip(records[place], most) for place in mine])
+
+    def _clip(self, record: ShardRecord, most: int) -> ValidationClip:
+        audio = to_audio(record.samples[:most])[None]
+        noise = None if self._noise is None else self._noise.clip(record.key, audio.shape[-1])[None]
+        return ValidationClip(record.key, audio, noise)
 
     def calibration_audio(self, num_segments: int) -> torch.Tensor:
         """Return [num_segments, C, segment_samples], spread evenly over split train.
@@ -190,6 +189,18 @@ class AudioDataModule(L.LightningDataModule):
             crop = cut(samples, offset, self._stream.segment_samples)
             segments.append(to_audio(crop, self._stream.segment_samples))
         return torch.stack(segments)
+
+    def noise_segments(self, step: int) -> torch.Tensor:
+        """Return the noise [B, C, segment_samples] for this rank's items of a step.
+
+        It depends on the noise, the seed, the step and the items' places in the joint batch alone.
+
+        Raises:
+            DataError: A shard is missing or damaged.
+        """
+        assert self._noise is not None, "noise_directory was not given"
+        first = self._rank * self._stream.batch_size
+        return self._noise.segments(step, range(first, first + self._stream.batch_size))
 
     def count_batch(self) -> None:
         """Count one training batch as consumed; the training loop calls this once for each finished step."""
@@ -238,6 +249,7 @@ class AudioDataModule(L.LightningDataModule):
             "crops_per_record": self._stream.crops_per_record,
             "seed": self._stream.seed,
             "index_sha256": self.index_sha256,
+            "noise_index_sha256": self.noise_index_sha256,
         }
 
     def _need(self, split: Split) -> None:

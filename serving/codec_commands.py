@@ -32,12 +32,12 @@ def describe(config: Path) -> None:
 
     CONFIG is a codec.json, a package folder, or a YAML file that is a codec's configuration or, as those of
     configs/train do, holds one under model.codec. Multiply-adds are per second of audio, with every quantizer stage;
-    the quantizer's parameters are its codebooks.
+    the quantizer's parameters are its codebooks. Of a package it also tells how well training used the codebooks.
     """
     from codec.describe import describe_codec
 
     chosen = read_config(config)
-    for line in lines(chosen, describe_codec(chosen)):
+    for line in lines(chosen, describe_codec(chosen)) + codebook_lines(chosen, config):
         click.echo(line)
 
 
@@ -93,4 +93,27 @@ def lines(config: CodecConfig, description: Description) -> list[str]:
         f"{'bitrates':<20}{rates[0]:g} to {rates[-1]:g} kbps, {len(rates)} quantizer stages of {rates[0]:g} kbps",
         f"{'algorithmic latency':<20}{latency}",
         f"{'segments':<20}{segments}",
+        f"{'denoises on request':<20}{'yes' if config.can_denoise else 'no'}",
+    ]
+
+
+def codebook_lines(config: CodecConfig, path: Path) -> list[str]:
+    """Return how well each stage's codebook was used, if `path` is a package whose metrics tell.
+
+    Raises:
+        PackageError: The metrics can't be read.
+    """
+    from codec.health import has_collapsed
+    from codec.package import read_metrics
+
+    health = read_metrics(path).get("codebook") if path.is_dir() else None
+    if health is None:
+        return []
+    size = config.quantizer.codebook_size
+    collapsed = [str(stage) for stage, value in enumerate(health["perplexity"]) if has_collapsed(value, size)]
+    return [
+        f"{'perplexity':<20}{' '.join(f'{value:.0f}' for value in health['perplexity'])} of {size} entries, by stage",
+        f"{'dead entries':<20}{' '.join(f'{value:.1%}' for value in health['dead_share'])}",
+        f"{'expired per step':<20}{' '.join(f'{value:.2%}' for value in health['expiry_rate'])}",
+        f"{'collapsed stages':<20}{', '.join(collapsed) or 'none'}",
     ]

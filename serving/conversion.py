@@ -33,17 +33,27 @@ def encode_source(
     *,
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
+    denoise: bool = False,
     progress: Progress | None = None,
 ) -> Encoded:
     """Encode a file, or a file in memory; neither choice given means all of the codec's quantizers.
 
+    `denoise` leaves its noise out.
+
     Raises:
         AudioError: It is not audio that the codec can take.
         BitrateError: The codec has no such bitrate.
+        CapabilityError: The codec was not built to denoise.
         LimitError: It is larger than `limits` allow.
         MissingToolError: It needs the optional extra `m4a`.
     """
     compressed = compress_source(
-        model, source, limits, num_quantizers=num_quantizers, bitrate_kbps=bitrate_kbps, progress=progress
+        model,
+        source,
+        limits,
+        num_quantizers=num_quantizers,
+        bitrate_kbps=bitrate_kbps,
+        denoise=denoise,
+        progress=progress,
     )
     return Encoded(data=compressed.data, seconds=compressed.seconds)

@@ -28,7 +28,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--model", required=True, help=MODEL_HELP)
 @click.option("--bitrate-kbps", type=float, help="One of the model's bitrates.")
 @click.option("--num-quantizers", type=int, help="Quantizer stages, instead of a bitrate.")
-def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, num_quantizers: int | None) -> None:
+@click.option("--denoise", is_flag=True, help="Leave noise out; for a model that was trained to.")
+def encode(
+    source: Path,
+    target: Path,
+    model: str,
+    bitrate_kbps: float | None,
+    num_quantizers: int | None,
+    denoise: bool,
+) -> None:
     """Encode the audio file IN to the container OUT.
 
     \b
@@ -53,7 +61,13 @@ def encode(source: Path, target: Path, model: str, bitrate_kbps: float | None, n
     limits = AudioLimits(max_seconds=MAX_SECONDS)
     with share_progress("encoding") as progress:
         encoded = encode_source(
-            loaded, audio, limits, bitrate_kbps=bitrate_kbps, num_quantizers=num_quantizers, progress=progress
+            loaded,
+            audio,
+            limits,
+            bitrate_kbps=bitrate_kbps,
+            num_quantizers=num_quantizers,
+            denoise=denoise,
+            progress=progress,
         )
     write_output(target, encoded.data)
     size = f"{encoded.seconds:.2f} s, {len(encoded.data)} bytes, {encoded.measured_kbps:.2f} kbps"

@@ -12,12 +12,13 @@ AudioFormat = Literal["wav", "flac"]
 
 
 class EncodeParameters(BaseModel):
-    """How to encode; give one of the two, or neither for the best the model has."""
+    """How to encode; give a bitrate or a number of stages, or neither for the best the model has."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     bitrate_kbps: Annotated[float | None, Field(description="one of the model's bitrates, see /v1/models")] = None
     num_quantizers: Annotated[int | None, Field(description="quantizer stages to use, from 1")] = None
+    denoise: Annotated[bool, Field(description="leave noise out; only a model with can_denoise does")] = False
 
 
 class DecodeParameters(BaseModel):
@@ -41,6 +42,7 @@ class ModelFacts(BaseModel):
     num_quantizers: int
     codebook_size: int
     bitrates_kbps: list[float]
+    can_denoise: bool
 
     @classmethod
     def of(cls, config: CodecConfig, reference: str, fingerprint: str) -> ModelFacts:
@@ -56,6 +58,7 @@ class ModelFacts(BaseModel):
             num_quantizers=config.quantizer.num_quantizers,
             codebook_size=config.quantizer.codebook_size,
             bitrates_kbps=list(config.bitrates_kbps),
+            can_denoise=config.can_denoise,
         )
 
 

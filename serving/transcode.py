@@ -33,13 +33,16 @@ _LOSSLESS = frozenset({".wav", ".flac", ".aiff", ".aif", ".caf", ".w64", ".au"})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What to do with each file; `num_quantizers` None means all, and has no meaning when decoding."""
+    """What to do with each file; when decoding, what follows `decode` has no meaning. `num_quantizers` None is all."""
 
     decode: bool = False
     num_quantizers: int | None = None
+    denoise: bool = False
 
     def __str__(self) -> str:
-        return "decode" if self.decode else f"encode num_quantizers={self.num_quantizers}"
+        if self.decode:
+            return "decode"
+        return f"encode num_quantizers={self.num_quantizers}" + (" denoise" if self.denoise else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +133,9 @@ def _convert(model: LoadedPackage, task: Task, settings: Settings) -> tuple[byte
         format = task.target.suffix[1:].lower()
         return audio_bytes(audio, format), audio.seconds, hashlib.sha256(container).hexdigest()
     digest = _sha256(task.source)
-    encoded = encode_source(model, task.source, AudioLimits(), num_quantizers=settings.num_quantizers)
+    encoded = encode_source(
+        model, task.source, AudioLimits(), num_quantizers=settings.num_quantizers, denoise=settings.denoise
+    )
     return encoded.data, encoded.seconds, digest
 
 

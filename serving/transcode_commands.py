@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--model", required=True, help=MODEL_HELP)
 @click.option("--bitrate-kbps", type=float, help="One of the model's bitrates; without it, the highest.")
 @click.option("--num-quantizers", type=int, help="Quantizer stages, instead of a bitrate.")
+@click.option("--denoise", is_flag=True, help="Leave noise out; for a model that was trained to.")
 @click.option("--decode", is_flag=True, help="Turn containers back into audio.")
 def transcode(
     source: Path,
@@ -28,6 +29,7 @@ def transcode(
     model: str,
     bitrate_kbps: float | None,
     num_quantizers: int | None,
+    denoise: bool,
     decode: bool,
 ) -> None:
     """Encode every audio file under SRC into the mirrored folder DST.
@@ -42,13 +44,17 @@ def transcode(
     """
     if decode and (bitrate_kbps is not None or num_quantizers is not None):
         raise click.UsageError("--decode takes no bitrate: containers know their own")
+    if decode and denoise:
+        raise click.UsageError("--decode takes no --denoise: noise is left out when audio is encoded")
     from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.transcode import MANIFEST, Settings, transcode_tree
 
     loaded = load_package(resolve_package(model))
     stages = loaded.package.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
-    settings = Settings(decode=decode, num_quantizers=None if decode else stages)
+    if denoise:
+        loaded.package.config.check_denoising()
+    settings = Settings(decode=decode, num_quantizers=None if decode else stages, denoise=denoise)
     with file_progress() as show:
         summary = transcode_tree(loaded, source, target, settings, show)
     counts = f"{summary.done} done, {summary.unchanged} unchanged, {len(summary.failed)} failed"

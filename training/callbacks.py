@@ -7,7 +7,7 @@ moves callbacks of class `Checkpoint` to the end.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -116,8 +116,13 @@ class LineageRecord(Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write on rank 0."""
         if trainer.is_global_zero:
-            index_sha256 = trainer.datamodule.index_sha256  # type: ignore[attr-defined]  # Lightning sets it
-            self.run.write_lineage(index_sha256=index_sha256, seed=self.seed, world_size=trainer.world_size)
+            data = cast(Any, trainer).datamodule
+            self.run.write_lineage(
+                index_sha256=data.index_sha256,
+                noise_index_sha256=data.noise_index_sha256,
+                seed=self.seed,
+                world_size=trainer.world_size,
+            )
 
 
 class LoggedClips(Callback):
@@ -152,12 +157,13 @@ class LoggedClips(Callback):
 
 
 def spectrogram_image(audio: Tensor) -> np.ndarray:
-    """Return a grey picture [F, L] uint8 of audio [C, T]: low frequencies at the bottom, 80 dB from black to white."""
+    """Return a grey picture [C * F, L] uint8 of audio [C, T]: 80 dB from black to white.
+
+    Low frequencies are at the bottom; the first channel is above the second.
+    """
     window = torch.hann_window(SPECTROGRAM_WINDOW)
     hop = SPECTROGRAM_WINDOW // 4
-    spectrum = torch.stft(
-        audio.mean(0), SPECTROGRAM_WINDOW, hop, window=window, pad_mode="constant", return_complex=True
-    )
+    spectrum = torch.stft(audio, SPECTROGRAM_WINDOW, hop, window=window, pad_mode="constant", return_complex=True)
     level_db = 20 * (spectrum.abs() * 2 / SPECTROGRAM_WINDOW).clamp_min(1e-9).log10()
     grey = (1 + level_db / SPECTROGRAM_RANGE_DB).clamp(0, 1) * 255
-    return grey.flip(0).to(torch.uint8).numpy()
+    return grey.flip(1).flatten(0, 1).to(torch.uint8).numpy()

@@ -21,14 +21,17 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
+from codec.config import NETWORK_CONFIGS
 from codec.errors import NacreError, RunError
 from codec.files import write_text
 from data_pipelines.datamodule import AudioDataModule
 from training.callbacks import AveragedWeights, BestCheckpoint, LastCheckpoint, LineageRecord, LoggedClips, StepState
 from training.checkpoint_io import AtomicCheckpointIO
+from training.codebook_watch import CodebookWatch
 from training.config import RunConfig
+from training.data_checks import check_data, check_noise
 from training.loggers import build_loggers
-from training.module import CodecTrainer, check_data
+from training.module import CodecTrainer
 from training.progress import TrainingProgress
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
 from training.strategy import SplitDDPStrategy
@@ -42,6 +45,7 @@ TRAINER_DEFAULTS = {
     "enable_progress_bar": False,
     "use_distributed_sampler": False,
 }
+NETWORK_OPTION = "--model.codec.network."
 HELP = """Train a codec.
 
 Example:
@@ -78,11 +82,18 @@ class TrainingCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, without LightningCLI's warning that arguments were given."""
-        self.config = parser.parse_args(cast(list[str], args))
+        words = cast(list[str], args)
+        self.config = parser.parse_args(words)
+        # The parser reads one key of a network as that network anew, its other keys at their defaults, unless the
+        # network is the first of the types that it may be.
+        first = next(iter(NETWORK_CONFIGS))
+        if self.config.model.codec.family != first and any(word.startswith(NETWORK_OPTION) for word in words):
+            raise ValueError(f"{NETWORK_OPTION}KEY is an option with family {first} alone: change the YAML instead")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Check what can be checked, then create the run and the trainer that writes to it."""
         check_data(self.model.codec_config, self.datamodule.sample_rate, self.datamodule.channels)
+        check_noise(self.model.codec_config, has_noise=self.datamodule.noise_index_sha256 is not None)
         self.run = self._open_run()
         options = self.config_init.run
         trainer = self.config_init.trainer
@@ -114,6 +125,7 @@ class TrainingCLI(LightningCLI):
             AveragedWeights(options.ema_decay),
             LineageRecord(self.run, self.model.seed),
             LoggedClips(options.logged_clips, sample_rate),
+            CodebookWatch(),
             TrainingProgress(sample_rate),
             BestCheckpoint(self.run, options.keep_best),
             LastCheckpoint(self.run, options.checkpoint_every_n_steps),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from codec.checks import check
 from training.losses.adversarial import AdversarialLoss
 
 
@@ -126,6 +127,38 @@ class AugmentationConfig:
 
     min_gain_db: float = -12.0
     max_gain_db: float = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingConfig:
+    """How noise is mixed into the input, and how often the codec is asked to leave it out; drawn apart, per item.
+
+    Attributes:
+        noisy_share: Share of items whose input has noise.
+        denoise_share: Share of items that are asked to be denoised, noisy or not.
+        min_snr_db: Lowest ratio of the audio to the noise, over the crop.
+        max_snr_db: Highest ratio.
+    """
+
+    noisy_share: float = 0.75
+    denoise_share: float = 0.5
+    min_snr_db: float = 0.0
+    max_snr_db: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        for name in ("noisy_share", "denoise_share"):
+            check(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
+        check(self.min_snr_db <= self.max_snr_db, "min_snr_db", self.min_snr_db, f"at most {self.max_snr_db=}")
+
+    @property
+    def middle_snr_db(self) -> float:
+        """The ratio at which validation denoises."""
+        return (self.min_snr_db + self.max_snr_db) / 2
 
 
 @dataclass(frozen=True, kw_only=True)

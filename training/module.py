@@ -8,7 +8,6 @@ Axes: audio, reconstruction [B, C, T].
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, cast
 
@@ -25,13 +24,16 @@ from codec.model import Codec
 from codec.segments import decode_segments, encode_segments
 from training.config import (
     AugmentationConfig,
+    DenoisingConfig,
     DiscriminatorConfig,
     LossConfig,
     OptimizerConfig,
     QuantizerTraining,
 )
+from training.data_checks import check_data
 from training.discriminator import MultiResolutionDiscriminator
-from training.keyed_random import joint_integers, joint_uniform, keyed_generator
+from training.examples import Examples, add_noise, apply_gain, mix_noise
+from training.keyed_random import joint_integers, keyed_generator
 from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from training.losses.generator import GeneratorLosses
 from training.metrics import METRIC_NAMES, measure
@@ -39,7 +41,8 @@ from training.schedule import warmup_cosine
 from training.start import start_codebooks, start_network
 from training.strategy import wrapped
 
-PEAK_AFTER_GAIN = 0.95
+DENOISED = "denoised/"
+VALIDATION_NAMES = (*METRIC_NAMES, *(f"{DENOISED}{name}" for name in METRIC_NAMES))
 
 
 class CodecTrainer(L.LightningModule):
@@ -52,6 +55,7 @@ class CodecTrainer(L.LightningModule):
         optimizer: The optimizers and their schedule.
         quantizer: How the quantizer enters.
         augmentation: Random changes of the training audio.
+        denoising: Noise and conditions, of a codec that can denoise; null takes the defaults.
         seed: Key of every random choice.
         init_from: Package whose weights to start from, with the same codec configuration; null starts afresh.
 
@@ -71,6 +75,7 @@ class CodecTrainer(L.LightningModule):
         optimizer: OptimizerConfig | None = None,
         quantizer: QuantizerTraining | None = None,
         augmentation: AugmentationConfig | None = None,
+        denoising: DenoisingConfig | None = None,
         seed: int = 0,
         init_from: str | None = None,
     ) -> None:
@@ -85,6 +90,7 @@ class CodecTrainer(L.LightningModule):
         self.optimizer_config = optimizer or OptimizerConfig()
         self.quantizer_training = quantizer
         self.augmentation = augmentation or AugmentationConfig()
+        self.denoising = denoising or DenoisingConfig()
         self.seed = seed
         self.init_from = init_from
         self.codec = Codec(codec)
@@ -92,7 +98,7 @@ class CodecTrainer(L.LightningModule):
             self.discriminator_config.windows, codec.channels, self.discriminator_config.width
         )
         self.losses = GeneratorLosses(self.loss_config, codec.sample_rate)
-        self.validation_metrics: dict[str, float] = {}
+        self.validation_metrics: dict[str, Any] = {}
         self._validation_scores: list[list[float]] = []
 
     def setup(self, stage: str) -> None:
@@ -133,15 +139,18 @@ class CodecTrainer(L.LightningModule):
         """Train both networks on audio [B, C, T]."""
         step = self.global_step
         generator_optimizer, discriminator_optimizer = self._optimizers()
-        audio = self._augment(batch, step)
-        output = wrapped(self, "codec")(audio, self._draw_num_quantizers(len(audio), step))
-        crop = self._discriminator_crop(audio.shape[-1], step)
+        examples = self._examples(batch, step)
+        targets = examples.targets
+        output = wrapped(self, "codec")(
+            examples.inputs, self._draw_num_quantizers(len(targets), step), examples.denoise
+        )
+        crop = self._discriminator_crop(targets.shape[-1], step)
         if self.discriminator_config.judges(step):
-            self._train_discriminator(discriminator_optimizer, audio[..., crop], output.reconstruction[..., crop])
+            self._train_discriminator(discriminator_optimizer, targets[..., crop], output.reconstruction[..., crop])
 
-        losses = self.losses(output, audio)
+        losses = self.losses(output, targets)
         if self.discriminator_config.is_heard(step):
-            losses |= self._adversarial_losses(audio[..., crop], output.reconstruction[..., crop])
+            losses |= self._adversarial_losses(targets[..., crop], output.reconstruction[..., crop])
         total = self.losses.weighted_sum(losses)
         generator_optimizer.zero_grad()
         self.manual_backward(total)
@@ -158,8 +167,8 @@ class CodecTrainer(L.LightningModule):
             reconstruction = self._code(audio)
         else:
             reconstruction = self.codec(audio, None).reconstruction
-        scores = measure(reconstruction[0], audio[0], self.codec_config.sample_rate)
-        self._validation_scores.append([scores[name] for name in METRIC_NAMES])
+        scores = measure(reconstruction[0], audio[0], self.codec_config.sample_rate) | self._denoising_scores(batch)
+        self._validation_scores.append([scores.get(name, math.nan) for name in VALIDATION_NAMES])
         return reconstruction
 
     def _code(self, audio: Tensor) -> Tensor:
@@ -168,20 +177,30 @@ class CodecTrainer(L.LightningModule):
             return self.codec.decode(self.codec.encode(audio), num_samples=audio.shape[-1])
         return decode_segments(self.codec, encode_segments(self.codec, audio), num_samples=audio.shape[-1])
 
+    def _denoising_scores(self, batch: Any) -> dict[str, float]:
+        """Score a clip that was encoded without the noise mixed into it; nothing of a codec that can't."""
+        if not (self.codec_config.can_denoise and bool(self.codec.quantizer.initialized)):
+            return {}
+        noisy = add_noise(batch.audio, batch.noise, batch.audio.new_tensor([self.denoising.middle_snr_db]))
+        denoised = self.codec.decode(self.codec.encode(noisy, denoise=True), num_samples=noisy.shape[-1])
+        scores = measure(denoised[0], batch.audio[0], self.codec_config.sample_rate)
+        return {f"{DENOISED}{name}": value for name, value in scores.items()}
+
     def on_validation_epoch_end(self) -> None:
         """Log each metric's mean over the clips of all ranks; NaN (undefined for a clip) is left out."""
-        scores = torch.tensor(self._validation_scores, dtype=torch.float64).reshape(-1, len(METRIC_NAMES))
+        scores = torch.tensor(self._validation_scores, dtype=torch.float64).reshape(-1, len(VALIDATION_NAMES))
         self._validation_scores = []
         known = ~scores.isnan()
         joint = torch.stack([scores.nan_to_num().sum(0), known.sum(0).double()])
         sums, counts = sum_over_ranks(joint.to(self.device, torch.float32)).cpu()
-        means = {name: float(s / n) for name, s, n in zip(METRIC_NAMES, sums, counts, strict=True) if n}
+        means = {name: float(s / n) for name, s, n in zip(VALIDATION_NAMES, sums, counts, strict=True) if n}
         quantized = bool(self.codec.quantizer.initialized)
         # A bypassed quantizer scores better than any codec could: never under the names that choose checkpoints.
         prefix = "val" if quantized else "val/bypass"
         self.log_dict({f"{prefix}/{name}": value for name, value in means.items()}, sync_dist=True)
         if quantized:
-            self.validation_metrics = means | {"step": self.global_step}
+            codebooks = self.codec.quantizer.health().to_metrics()
+            self.validation_metrics = means | {"step": self.global_step, "codebook": codebooks}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs: the codec's configuration and the latest validation."""
@@ -210,13 +229,13 @@ class CodecTrainer(L.LightningModule):
         every: int = cast(Any, self.trainer).log_every_n_steps
         return (step + 1) % every == 0
 
-    def _augment(self, audio: Tensor, step: int) -> Tensor:
-        """Scale each item of audio [B, C, T] by a random gain that doesn't clip."""
-        low, high = self.augmentation.min_gain_db, self.augmentation.max_gain_db
-        draws = joint_uniform(len(audio), keyed_generator(self.seed, "gain", step)).to(audio.device)
-        gain = 10 ** ((low + (high - low) * draws) / 20)
-        peak = audio.abs().amax((1, 2)).clamp_min(1e-3)
-        return audio * torch.minimum(gain, PEAK_AFTER_GAIN / peak)[:, None, None]
+    def _examples(self, audio: Tensor, step: int) -> Examples:
+        """Return what to learn from audio [B, C, T] at this step."""
+        examples = Examples(inputs=audio, targets=audio)
+        if self.codec_config.can_denoise:
+            noise = cast(Any, self.trainer).datamodule.noise_segments(step).to(audio.device)
+            examples = mix_noise(audio, noise, self.denoising, self.seed, step)
+        return apply_gain(examples, self.augmentation, self.seed, step)
 
     def _draw_num_quantizers(self, count: int, step: int) -> Tensor | None:
         """Draw the number of stages [B] of each item; None while the quantizer is bypassed."""
@@ -268,22 +287,8 @@ class CodecTrainer(L.LightningModule):
         logged = {f"train/gen/{name}": value.detach() for name, value in values.items()}
         self.log_dict(logged | {"train/gen/learning_rate": rate})
         if bool(self.codec.quantizer.initialized):
-            for name, stages in dataclasses.asdict(self.codec.quantizer.health()).items():
+            for name, stages in self.codec.quantizer.health().to_metrics().items():
                 self.log_dict({f"train/codebook/{name}_{stage}": value for stage, value in enumerate(stages)})
-
-
-def check_data(codec: CodecConfig, sample_rate: int, channels: int) -> None:
-    """Check that shards fit a codec.
-
-    Raises:
-        RunError: Their sample rate or channels differ.
-    """
-    if (sample_rate, channels) != (codec.sample_rate, codec.channels):
-        raise RunError(
-            f"the data is {sample_rate} Hz with {channels} channel(s) but model.codec wants {codec.sample_rate} Hz with"
-            f" {codec.channels}: rebuild it with `nacre data build --sample-rate {codec.sample_rate}"
-            f" --channels {codec.channels}`, or change model.codec"
-        )
 
 
 def _split_judgements(both: list[list[Tensor]]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:

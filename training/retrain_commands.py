@@ -13,7 +13,7 @@ def retrain() -> None:
 
     \b
     Example:
-      nacre retrain once --inbox INBOX --model speech --validation CLIPS --config configs/train/nacre_16k_speech.yaml
+      nacre retrain once --inbox INBOX --model speech --validation CLIPS --config configs/train/nacre_16k.yaml
     """
 
 
@@ -31,7 +31,7 @@ def once(inbox: Path, model: str, validation: Path, config: Path, overrides: tup
     \b
     Example:
       nacre retrain once --inbox INBOX --model speech --validation CLIPS \
-          --config configs/train/nacre_16k_speech.yaml --trainer.max_steps 20000
+          --config configs/train/nacre_16k.yaml --trainer.max_steps 20000
     """
     from training.retrain import RetrainRequest, retrain_once
 

@@ -59,12 +59,13 @@ class Run:
         """What resuming starts from."""
         return self.checkpoints / "last.ckpt"
 
-    def write_lineage(self, *, index_sha256: str, seed: int, world_size: int) -> None:
+    def write_lineage(self, *, index_sha256: str, noise_index_sha256: str | None, seed: int, world_size: int) -> None:
         """Write lineage.json atomically."""
         lineage = {
             "run": self.directory.name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "data_index_sha256": index_sha256,
+            "noise_index_sha256": noise_index_sha256,
             "config_sha256": hashlib.sha256(self.config.read_bytes()).hexdigest(),
             "git_commit": git_commit(),
             "seed": seed,

@@ -34,7 +34,8 @@ def import_dac(config: dict[str, Any], tensors: dict[str, Tensor]) -> Codec:
     names = dict(_names(codec.config))
     imported = {names.get(name, name): value for name, value in fold_weight_norm(tensors).items()}
     imported = {name: _reshape(name, value) for name, value in imported.items()}
-    load_tensors(codec, imported, leave=("quantizer.initialized", "quantizer.cluster_sizes"))
+    left = ("initialized", *codec.quantizer.training_only)
+    load_tensors(codec, imported, leave=tuple(f"quantizer.{name}" for name in left))
     codec.quantizer.reset_statistics()
     codec.quantizer.initialized.fill_(True)
     return codec.eval()

@@ -99,18 +99,6 @@ def test_dead_entries_are_truly_revived():
         assert codes[:, stage].unique().numel() > 10
 
 
-def test_health_counts_perplexity_and_dead_entries():
-    quantizer = make_quantizer()
-    health = quantizer.health()
-    torch.testing.assert_close(health.perplexity, torch.full((3,), 16.0))
-    assert health.dead_share.tolist() == [0, 0, 0]
-    quantizer.cluster_sizes[1] = 0
-    quantizer.cluster_sizes[1, 0] = 16
-    health = quantizer.health()
-    assert health.perplexity[1] == pytest.approx(1)
-    assert health.dead_share[1] == pytest.approx(15 / 16)
-
-
 def test_initialisation_depends_on_the_seed_alone():
     first, second = make_quantizer(), make_quantizer()
     assert torch.equal(first.codebooks, second.codebooks)

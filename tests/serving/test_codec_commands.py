@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from codec.describe import describe_codec
 from codec.errors import PackageError
+from codec.weights import write_package
 from nacre import cli
 from serving.codec_commands import read_config
 
@@ -20,6 +21,7 @@ PUBLISHED = {
     "encodec_48k": (14.86, 24.0, 150),
     "encodec_32k": (56.9, 2.2, 50),
     "soundstream_24k": (8.4, 18.0, 75),
+    "soundstream_24k_denoise": (8.4, 18.0, 75),
 }
 
 
@@ -50,6 +52,33 @@ def test_every_configuration_that_ships_is_complete(path):
     assert read_config(path).name.endswith(path.stem)
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in PRESETS if path.stem.startswith("nacre_")], ids=lambda path: path.stem
+)
+def test_our_presets_say_of_themselves_what_is_so(path):
+    config = read_config(path)
+    description = describe_codec(config)
+    rates_line, facts = path.read_text().splitlines()[:2]
+    millions = (description.encoder.parameters + description.decoder.parameters) / 1e6
+    gmac = (description.encoder.multiply_adds + description.decoder.multiply_adds) / 1e9
+    latency = f"{description.latency_ms:.1f}".removesuffix(".0")
+    assert facts == f"# {millions:.1f}M parameters, {gmac:.2f} GMAC a second, {latency} ms latency."
+    low, high = description.bitrates_kbps[0], description.bitrates_kbps[-1]
+    assert f"{float(f'{low:.2f}'):g} to {high:.3g} kbps" in rates_line
+    assert config.channels == (2 if "stereo" in path.stem else 1)
+    assert f"{config.sample_rate // 1000}k" in path.stem
+
+
+def test_a_package_tells_how_its_codebooks_were_used(tmp_path, model):
+    health = {"perplexity": [12.0, 1.2, 9.4, 1.6], "dead_share": [0.0, 0.9, 0, 0], "expiry_rate": [0.0, 0.01, 0, 0]}
+    write_package(tmp_path / "package", model.codec, metrics={"codebook": health}, lineage={})
+    printed = describe(tmp_path / "package")
+    assert "12 1 9 2 of 16 entries, by stage" in printed
+    assert "0.0% 90.0% 0.0% 0.0%" in printed
+    assert printed.splitlines()[-1].split() == ["collapsed", "stages", "1"]
+    assert "perplexity" not in describe(tmp_path / "package" / "codec.json")
+
+
 def test_a_package_and_its_codec_json_describe_alike(package):
     printed = describe(package)
     assert printed.startswith("tiny: nacre")
@@ -61,9 +90,9 @@ def describe(path):
 
 
 def test_the_table_names_parts_rates_and_latency(tmp_path):
-    shutil.copy(CONFIGS / "codec" / "soundstream_24k.yaml", tmp_path / "a.yml")
+    shutil.copy(CONFIGS / "codec" / "soundstream_24k_denoise.yaml", tmp_path / "a.yml")
     printed = describe(tmp_path / "a.yml")
-    for word in ("encoder", "quantizer", "decoder", "3,941,936", "75 Hz", "0.75 to 18 kbps", "13.3 ms"):
+    for word in ("encoder", "quantizer", "decoder", "3,941,936", "75 Hz", "0.75 to 18 kbps", "13.3 ms", "yes"):
         assert word in printed
 
 

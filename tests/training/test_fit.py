@@ -44,12 +44,14 @@ def test_run_leaves_all_that_export_and_curves_need(tmp_path, tiny_config, shard
     ).exists()
     names = set().union(*lines(run))
     assert {"train/gen/loss", "train/disc/loss", "train/codebook/perplexity_0", "train/codebook/dead_share_2"} <= names
+    assert "train/codebook/expiry_rate_1" in names
     assert {"val/mel_distance", "val/si_sdr_db", "val/stoi"} <= names
     assert list(run.directory.glob("wandb/offline-run-*/run-*.wandb"))
 
     package = export_package(run.directory, tmp_path / "package")
     assert package.lineage["data_index_sha256"] == AudioDataModule(directory=str(shards)).index_sha256
     assert package.lineage["steps"] == package.metrics["step"]
+    assert {len(stages) for stages in package.metrics["codebook"].values()} == {3}
     best = load_checkpoint(run.checkpoints / package.lineage["checkpoint"])
     averaged = best["state_dict"]["codec.encoder.embed.weight"]
     live = best["current_model_state"]["codec.encoder.embed.weight"]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from training.discriminator import MultiResolutionDiscriminator
 from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from training.losses.mel import FLOOR, MultiScaleMelLoss, slaney_filterbank
 from training.losses.stft import MultiResolutionSTFTLoss, waveform_distance
@@ -97,3 +98,44 @@ def test_adversarial_losses_pull_apart(kind):
     assert generator_loss(fooled, kind) < generator_loss(caught, kind)
     assert feature_matching_loss(sure, fooled) == 0
     assert feature_matching_loss(sure, caught) == pytest.approx(1, rel=0.01)
+
+
+STEREO_LOSSES = {
+    "mel": MultiScaleMelLoss(16_000, (256,), (20,)),
+    "linear": lambda *pair: MultiResolutionSTFTLoss((256,))(*pair).linear,
+    "complex": lambda *pair: MultiResolutionSTFTLoss((256,))(*pair).complex,
+    "waveform": waveform_distance,
+}
+
+
+@pytest.mark.parametrize("name", STEREO_LOSSES)
+def test_swapped_channels_are_an_error_and_their_order_is_no_matter(name):
+    loss = STEREO_LOSSES[name]
+    time = torch.arange(4000) / 16_000
+    audio = torch.stack([0.3 * torch.sin(2 * torch.pi * hz * time) for hz in (400, 2000)])[None]
+    nearly = audio + noise(1, 2, 4000, scale=0.0003)
+    assert float(loss(audio.flip(1), audio)) > 5 * float(loss(nearly, audio))
+    assert float(loss(nearly.flip(1), audio.flip(1))) == pytest.approx(float(loss(nearly, audio)), rel=1e-5)
+    mono = audio.mean(1, keepdim=True).expand(-1, 2, -1)
+    assert float(loss(mono, audio)) > 5 * float(loss(nearly, audio))
+
+
+def test_the_mel_loss_of_stereo_is_the_mean_of_its_channels():
+    loss, audio, reconstruction = STEREO_LOSSES["mel"], noise(2, 2, 4000), noise(2, 2, 4000, seed=1)
+    apart = [float(loss(reconstruction[:, [c]], audio[:, [c]])) for c in (0, 1)]
+    assert float(loss(reconstruction, audio)) == pytest.approx(sum(apart) / 2, rel=1e-5)
+
+
+def test_the_discriminator_hears_both_channels_of_each_item_and_no_other_items():
+    torch.manual_seed(0)
+    discriminator = MultiResolutionDiscriminator((256,), channels=2, width=4)
+    audio = noise(3, 2, 3000)
+    (judgement,) = discriminator(audio)
+    for channel in (0, 1):
+        changed = audio.clone()
+        changed[1, channel] = noise(3000, seed=9)
+        (other,) = discriminator(changed)
+        assert not torch.equal(other[-1][1], judgement[-1][1])
+        torch.testing.assert_close(other[-1][[0, 2]], judgement[-1][[0, 2]])
+    (swapped,) = discriminator(audio.flip(1))
+    assert not torch.allclose(swapped[-1], judgement[-1], atol=1e-3)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from training.callbacks import spectrogram_image
 from training.metrics import log_spectral_distance_db, measure, mel_distance, si_sdr_db
 
 
@@ -42,3 +43,26 @@ def test_silence_and_tiny_clips_are_undefined_rather_than_fatal(num_samples):
     assert math.isnan(scores["si_sdr_db"])
     assert math.isnan(scores["stoi"])
     assert scores["mel_distance"] == 0
+
+
+def test_every_metric_hears_swapped_channels():
+    generator = torch.Generator().manual_seed(0)
+    stereo = 0.1 * torch.randn(2, 16_000, generator=generator) * torch.tensor([[1.0], [0.3]])
+    nearly = stereo + 0.003 * torch.randn(2, 16_000, generator=generator)
+    good, swapped = measure(nearly, stereo, 16_000), measure(nearly.flip(0), stereo, 16_000)
+    assert swapped["mel_distance"] > 2 * good["mel_distance"]
+    assert swapped["si_sdr_db"] < good["si_sdr_db"] - 20
+    assert swapped["log_spectral_distance_db"] > good["log_spectral_distance_db"] + 3
+    assert swapped["stoi"] < good["stoi"] - 0.2
+    assert measure(nearly.flip(0), stereo.flip(0), 16_000) == pytest.approx(good, rel=1e-4)
+
+
+def test_the_logged_picture_shows_each_channel():
+    time = torch.arange(16_000) / 16_000
+    tone = 0.5 * torch.sin(2 * torch.pi * 1000 * time)
+    mono, picture = spectrogram_image(tone[None]), spectrogram_image(torch.stack([tone, -tone]))
+    assert picture.shape == (2 * mono.shape[0], mono.shape[1])
+    assert (picture[: len(mono)] == mono).all()
+    assert (picture[len(mono) :] == mono).all()
+    row = int(mono[:, mono.shape[1] // 2].argmax())
+    assert row == mono.shape[0] - 1 - 1000 * 512 // 16_000

@@ -33,8 +33,9 @@ def test_two_ranks_end_equal_and_train_as_one_on_the_joint_batch(tmp_path):
     assert bool(one["state"]["codec.quantizer.initialized"])
     for name, tensor in one["state"].items():
         torch.testing.assert_close(first["state"][name], tensor, atol=1e-5, rtol=1e-5, msg=f"{name} differs")
-    for name, value in one["metrics"].items():
-        assert first["metrics"][name] == pytest.approx(value, rel=1e-3), name
+    for name, value in (one["metrics"] | one["metrics"].pop("codebook")).items():
+        joint = first["metrics"]["codebook"].get(name, first["metrics"].get(name))
+        assert joint == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
 @pytest.mark.slow

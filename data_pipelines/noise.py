@@ -1,0 +1,106 @@
+"""Noise to mix into audio: crops of a second data set, for any step, in any order, and fixed ones for validation.
+
+What a step gets is a function of (seed, step, item) alone, `item` counting through the joint batch of all ranks: it is
+the same for any number of ranks and workers, and a resumed run needs no position. To draw without opening a shard for
+each crop, all crops of STEPS_PER_SHARD steps come from one shard; shards come in turn, in a new order each round.
+
+Axes: noise float32 [B, C, T].
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from codec.errors import DataError
+from data_pipelines.crops import cut, room, to_audio
+from data_pipelines.folder import DataFolder
+from data_pipelines.index import Index, ShardEntry, read_index
+from data_pipelines.reader import read_shard
+
+STEPS_PER_SHARD = 64
+
+
+class NoiseSource:
+    """Crops of the data set at `folder`, of split train unless they are to validate; one shard is held at a time."""
+
+    def __init__(self, folder: DataFolder, *, segment_samples: int, seed: int) -> None:
+        self._folder = folder
+        self._segment_samples = segment_samples
+        self._seed = seed
+        self._held: tuple[ShardEntry, list[NDArray[np.int16]]] | None = None
+
+    @property
+    def index_sha256(self) -> str:
+        """The hash that stands for the data set."""
+        return self._read_index[1]
+
+    def check(self, sample_rate: int, channels: int) -> None:
+        """Check that it can be mixed into audio of that kind.
+
+        Raises:
+            DataError: It is no data set, its rate or channels differ, or its split train is empty.
+        """
+        index, url = self._index, self._folder.url
+        if (index.sample_rate, index.channels) != (sample_rate, channels):
+            raise DataError(
+                f"the noise in '{url}' is {index.sample_rate} Hz with {index.channels} channel(s), the audio"
+                f" {sample_rate} Hz with {channels}: build it with `nacre data build --sample-rate {sample_rate}"
+                f" --channels {channels}`"
+            )
+        if index.num_records("train") == 0:
+            raise DataError(f"the noise in '{url}' has nothing in split train: add audio, and build it again")
+
+    def segments(self, step: int, items: Sequence[int]) -> torch.Tensor:
+        """Return the noise [len(items), C, segment_samples] of those items of a step's joint batch.
+
+        Raises:
+            DataError: A shard is missing or damaged.
+        """
+        records = self._records(self._shard_of(step))
+        keys = [f"{self._seed}-{step}-{item}-noise" for item in items]
+        return torch.stack([_crop(records, key, self._segment_samples) for key in keys])
+
+    def clip(self, key: str, num_samples: int) -> torch.Tensor:
+        """Return the noise [C, num_samples] of a validation clip: always the same, of split val if that holds any.
+
+        Raises:
+            DataError: A shard is missing or damaged.
+        """
+        splits = self._index.splits
+        return _crop(self._records((splits["val"] or splits["train"])[0]), f"{key}-noise", num_samples)
+
+    @cached_property
+    def _read_index(self) -> tuple[Index, str]:
+        return read_index(self._folder)
+
+    @property
+    def _index(self) -> Index:
+        return self._read_index[0]
+
+    def _shard_of(self, step: int) -> ShardEntry:
+        shards = list(self._index.splits["train"])
+        turn, place = divmod(step // STEPS_PER_SHARD, len(shards))
+        random.Random(f"{self._seed}-{turn}-noise-shards").shuffle(shards)  # noqa: S311  # reproducible on purpose
+        return shards[place]
+
+    def _records(self, shard: ShardEntry) -> list[NDArray[np.int16]]:
+        if self._held is None or self._held[0] != shard:
+            self._held = None  # the last one's memory goes first
+            records = [record.samples for record in read_shard(self._folder, shard, self._index.channels)]
+            self._held = (shard, records)
+        return self._held[1]
+
+
+def _crop(records: Sequence[NDArray[np.int16]], key: str, num_samples: int) -> torch.Tensor:
+    """Cut the crop [C, num_samples] that `key` decides; a record that is too short for it begins again."""
+    rng = random.Random(key)  # noqa: S311  # reproducible on purpose
+    samples = records[rng.randrange(len(records))]
+    crop = cut(samples, rng.randint(0, room(samples, num_samples)), num_samples)
+    repeats = -(-num_samples // len(crop))
+    return to_audio(np.tile(crop, (repeats, 1)), num_samples)
