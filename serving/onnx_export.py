@@ -1,8 +1,9 @@
 """A package as ONNX: a folder that any runtime can use, and that needs nothing of Nacre.
 
-    encoder.onnx, decoder.onnx                  whole files
-    encoder_stream.onnx, decoder_stream.onnx    causal codecs: piece by piece, the state going in and out
-    onnx.json                                   the codec's configuration and fingerprint, and what each graph takes
+    encoder.onnx, decoder.onnx      whole files
+    {encoder,decoder}_stream_start.onnx, {encoder,decoder}_stream.onnx
+                                    causal codecs: the first piece and the following ones, the state going in and out
+    onnx.json                       the codec's configuration and fingerprint, and what each graph takes and gives
 
 docs/onnx.md says how to use them. It lives in serving and not in codec, which has torch, numpy, safetensors and an
 audio library alone: this is one more way to hand a model out, beside the Bento.
@@ -26,7 +27,9 @@ import torch
 from codec.errors import MissingToolError, PackageError
 from codec.files import TEMPORARY_PREFIX, sync_directory, write_text
 from codec.weights import LoadedPackage, load_package
-from serving.onnx_graphs import Graph, codec_graphs
+from serving.onnx_graphs import Graph, whole_graphs
+from serving.onnx_layers import in_onnx_words
+from serving.onnx_streams import stream_graphs
 
 OPSET = 18
 DESCRIPTION = "onnx.json"
@@ -51,7 +54,8 @@ def export_onnx(package: Path, out: Path) -> list[Path]:
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        graphs = codec_graphs(loaded.codec)
+        codec = in_onnx_words(loaded.codec)
+        graphs = whole_graphs(codec) + stream_graphs(codec)
         for graph in graphs:
             _write_graph(graph, staging / f"{graph.name}.onnx")
         write_text(staging / DESCRIPTION, json.dumps(_describe(loaded, graphs), indent=2) + "\n")
@@ -125,7 +129,7 @@ def _describe(loaded: LoadedPackage, graphs: list[Graph]) -> dict[str, Any]:
             f"{graph.name}.onnx": {
                 "inputs": [dataclasses.asdict(port) for port in graph.inputs],
                 "outputs": [dataclasses.asdict(port) for port in graph.outputs],
-                "lead_samples": graph.lead_samples,
+                "min_frames": graph.min_frames,
             }
             for graph in graphs
         },

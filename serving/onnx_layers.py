@@ -47,7 +47,7 @@ class AnyLengthConv(PaddedConv):
         """Map hidden [B, C, T] to [B, C', ceil(T / stride)]."""
         length = hidden.shape[-1]
         after = self.after + -length % self.stride
-        if self.padding == "reflect":
+        if self.padding == "reflect" and self.before + self.after + self.stride > 1:
             missing = torch.sym_max(torch.sym_max(self.before, after) + 1 - length, 0)
             longer = F.pad(hidden, (0, missing))
             padded = F.pad(longer, (self.before, after), "reflect")[..., : self.before + length + after]

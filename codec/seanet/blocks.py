@@ -27,7 +27,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, C, T] to [B, C, T]."""
-        return self.shortcut(hidden) + self.block(hidden)
+        changed: Tensor = self.block(hidden)
+        return changed.add_(self.shortcut(hidden))
 
 
 def residual_units(config: SeanetConfig, width: int) -> list[nn.Module]:

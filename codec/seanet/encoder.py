@@ -42,7 +42,7 @@ class SeanetEncoder(nn.Module):
         """
         hidden = self.layers(audio)
         if self.film is not None:
-            plain = hidden.new_zeros(len(hidden))
+            plain = hidden.new_zeros(hidden.shape[0])
             hidden = self.film(hidden, plain if denoise is None else denoise)
         else:
             assert denoise is None
