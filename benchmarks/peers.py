@@ -30,7 +30,9 @@ class Peer:
 def nacre(batch: int, seconds: int) -> dict[str, Peer]:
     """Return our default codec: 16 kHz, 12 stages, 6 kbps."""
     codec = default_codec()
-    return {"nacre": ours(codec, noise(batch, seconds, codec.config.sample_rate), codec.config.quantizer.num_quantizers)}
+    return {
+        "nacre": ours(codec, noise(batch, seconds, codec.config.sample_rate), codec.config.quantizer.num_quantizers)
+    }
 
 
 def encodec_24k(batch: int, seconds: int) -> dict[str, Peer]:

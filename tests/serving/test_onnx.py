@@ -90,7 +90,9 @@ def exports(tmp_path_factory):
         write_package(folder / "package", codec, metrics={}, lineage={})
         words = ["codec", "export-onnx", "--model", str(folder / "package"), "--out", str(folder / "graphs")]
         printed = CliRunner().invoke(cli, words, catch_exceptions=False).output
-        assert [line.partition(": ")[0] for line in printed.splitlines()] == sorted(map(str, (folder / "graphs").iterdir()))
+        assert [line.partition(": ")[0] for line in printed.splitlines()] == sorted(
+            map(str, (folder / "graphs").iterdir())
+        )
         return codec, folder / "graphs"
 
     return export
