@@ -30,9 +30,8 @@ class Peer:
 def nacre(batch: int, seconds: int) -> dict[str, Peer]:
     """Return our default codec: 16 kHz, 12 stages, 6 kbps."""
     codec = default_codec()
-    return {
-        "nacre": ours(codec, noise(batch, seconds, codec.config.sample_rate), codec.config.quantizer.num_quantizers)
-    }
+    audio = noise(batch, seconds, codec.config.sample_rate)
+    return {"nacre": ours(codec, audio, codec.config.quantizer.num_quantizers)}
 
 
 def encodec_24k(batch: int, seconds: int) -> dict[str, Peer]:

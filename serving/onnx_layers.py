@@ -83,7 +83,7 @@ class OperatorLSTM(nn.LSTM):
             self.register_buffer(f"operator_biases_{layer}", torch.cat(biases, dim=-1), persistent=False)
 
     def _layer(self, steps: Tensor, layer: int, output: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run one layer over steps [L, B, C] from output and cell, both [1, B, H]; give [L, B, H] and both at its end."""
+        """Map steps [L, B, C], from output and cell, both [1, B, H], to [L, B, H] and both at the end."""
         weights, recurrent, biases = (
             getattr(self, f"operator_{kind}_{layer}") for kind in ("weights", "recurrent", "biases")
         )
@@ -100,7 +100,7 @@ class OperatorLSTM(nn.LSTM):
 
 
 def _reordered(weight: Tensor) -> Tensor:
-    """Put torch's gates (input, forget, cell, output) into ONNX's order (input, output, forget, cell), [1, 4 H, ...]."""
+    """Put torch's gates [4 H, ...] (input, forget, cell, output) into ONNX's order: input, output, forget, cell."""
     gates = weight.detach().chunk(4)
     return torch.cat([gates[0], gates[3], gates[1], gates[2]])[None]
 

@@ -194,6 +194,6 @@ def test_without_the_extra_one_sentence_says_so(tmp_path, package, monkeypatch):
 
 
 def test_commands_load_nothing_of_onnx_until_it_is_exported():
-    code = "import sys, serving.codec_commands, serving.onnx_export; print('onnx' in sys.modules, 'onnxscript' in sys.modules)"
+    code = "import sys, serving.codec_commands, serving.onnx_export; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+    assert not {"onnx", "onnxscript", "onnxruntime"} & set(done.stdout.split())
