@@ -128,7 +128,7 @@ def test_every_length_and_batch_gives_the_codec_s_codes_and_audio(exported):
         assert torch.equal(run(folder, "encoder", audio=audio, **switches(codec, False, batch)), codes)
         for stages in range(1, STAGES + 1):
             decoded = run(folder, "decoder", codes=codes[:, :stages])
-            torch.testing.assert_close(decoded, codec.decode(codes[:, :stages]), atol=1e-5, rtol=0)
+            torch.testing.assert_close(decoded, codec.decode(codes[:, :stages]), atol=1e-4, rtol=0)
     assert all(len(stage.unique()) > 3 for stage in codes[0])
     assert decoded.std() > 1e-3
 
