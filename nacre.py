@@ -22,7 +22,7 @@ COMMANDS = {
     "bento": ("serving.commands:bento", "Package a registered model as a Bento."),
     "encode": ("serving.local_commands:encode", "Encode an audio file to a container, without a server."),
     "decode": ("serving.local_commands:decode", "Decode a container to an audio file, without a server."),
-    "codec": ("serving.codec_commands:codec", "Look at a codec's configuration: size, cost, rates."),
+    "codec": ("serving.codec_commands:codec", "Look at a codec's size, cost and rates; export it to ONNX."),
     "inspect": ("serving.container_commands:inspect", "Show what a container holds."),
     "verify": ("serving.container_commands:verify", "Check every block of containers."),
     "transcode": (

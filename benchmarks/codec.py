@@ -1,6 +1,7 @@
-"""Speed of the default codec beside EnCodec, Mimi and DAC, and of its quantizer beside vector-quantize-pytorch.
+"""Speed of the default codec beside EnCodec, Mimi and DAC, of our own EnCodec and DAC beside the references with the
+same weights, and of our quantizer beside vector-quantize-pytorch's.
 
-    python -m benchmarks.codec [--json] [--batch N] [--peers nacre encodec24k ...]
+    python -m benchmarks.codec [--json] [--batch 1 8] [--peers nacre encodec24k ...] [--compile]
 
 One thread, clips of 10 s, all in turn, medians of 5; seconds of audio per second, and ratios of the same run.
 """
@@ -12,52 +13,90 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.peers import PEERS
+from benchmarks.compilation import compile_speedups
+from benchmarks.machine import describe_machine
+from benchmarks.peers import OWN, PEERS
 from benchmarks.quantizers import rvq_speedup
 from benchmarks.timing import median_seconds
 
 SECONDS = 10
+STEPS = ("encode", "decode")
+Rates = dict[str, dict[str, float]]
 
 
-def measure(names: list[str], batch: int) -> dict[str, dict[str, float]]:
+def measure(names: list[str], batch: int) -> Rates:
     """Return seconds of audio per second for each peer, encode and decode."""
     with torch.inference_mode():
-        peers = {name: PEERS[name](batch, SECONDS) for name in names}
-        encode = median_seconds({name: peer.encode for name, peer in peers.items()})
-        decode = median_seconds({name: peer.decode for name, peer in peers.items()})
-    return {
-        name: {"encode": batch * SECONDS / encode[name], "decode": batch * SECONDS / decode[name]} for name in names
+        peers = {key: peer for name in names for key, peer in PEERS[name](batch, SECONDS).items()}
+        times = {
+            step: median_seconds(
+                {name: getattr(peer, step) for name, peer in peers.items()}, what=f"batch {batch}, {step}"
+            )
+            for step in STEPS
+        }
+    return {name: {step: batch * SECONDS / times[step][name] for step in STEPS} for name in peers}
+
+
+def speedups(rates: Rates) -> Rates:
+    """Return how many times faster the default codec is than each reference, and our own than theirs."""
+
+    def ratio(ours: str, theirs: str) -> dict[str, float]:
+        return {step: rates[ours][step] / rates[theirs][step] for step in STEPS}
+
+    references = [name for name in rates if name in PEERS and name != "nacre"]
+    return {f"speedup_vs_{name}": ratio("nacre", name) for name in references} | {
+        f"{own}_vs_reference": ratio(own, theirs) for own, theirs in OWN.items() if own in rates
     }
 
 
-def speedups(rates: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Return how many times faster ours is than each peer."""
-    return {
-        f"speedup_vs_{name}": {step: rates["nacre"][step] / rate for step, rate in steps.items()}
-        for name, steps in rates.items()
-        if name != "nacre"
-    }
+def show(console: Console, batch: int, rates: Rates, ratios: Rates) -> None:
+    """Print one batch size's figures."""
+    table = Table("codec", "encode x real time", "decode x real time", title=f"batch {batch}, 1 thread")
+    for name, steps in rates.items():
+        table.add_row(name, f"{steps['encode']:.1f}", f"{steps['decode']:.1f}")
+    console.print(table)
+    for name, steps in ratios.items():
+        console.print(f"{name}: " + ", ".join(f"{step} {ratio:.2f}" for step, ratio in steps.items()))
+
+
+def show_compiled(console: Console, compiled: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print where compiling pays."""
+    table = Table("family", "step", "compiled / eager speed", "seconds to compile", title="torch.compile, 1 thread")
+    for name, steps in compiled.items():
+        for step, figures in steps.items():
+            table.add_row(name, step, f"{figures['speedup']:.2f}", f"{figures['compile_s']:.1f}")
+    console.print(table)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--batch", type=int, default=1, help="clips in a batch")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--json", action="store_true", help="end with one JSON object; batch by batch in `by_batch`")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="clips in a batch; the first is on top")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS), help="which to run")
+    parser.add_argument("--compile", action="store_true", help="measure where torch.compile pays, and nothing else")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    rates = measure(sorted({"nacre", *arguments.peers}, key=list(PEERS).index), arguments.batch)
-    ratios = speedups(rates) | {"rvq_speedup_vs_library": rvq_speedup()}
-    table = Table("codec", "encode x real time", "decode x real time", title=f"batch {arguments.batch}, 1 thread")
-    for name, steps in rates.items():
-        table.add_row(name, f"{steps['encode']:.1f}", f"{steps['decode']:.1f}")
     console = Console()
-    console.print(table)
-    for name, steps in ratios.items():
-        console.print(f"{name}: " + ", ".join(f"{step} {ratio:.1f}" for step, ratio in steps.items()))
+    console.print(describe_machine())
+    result: dict[str, object] = {"machine": describe_machine()}
+    if arguments.compile:
+        compiled = compile_speedups(arguments.batch[0], SECONDS)
+        show_compiled(console, compiled)
+        result["compile"] = compiled
+    else:
+        names = sorted({"nacre", *arguments.peers}, key=list(PEERS).index)
+        by_batch = {}
+        for batch in arguments.batch:
+            rates = measure(names, batch)
+            ratios = speedups(rates)
+            show(console, batch, rates, ratios)
+            by_batch[batch] = ratios | {"realtime_factor": rates}
+        rvq = rvq_speedup()
+        console.print("rvq_speedup_vs_library: " + ", ".join(f"{step} {ratio:.2f}" for step, ratio in rvq.items()))
+        result |= by_batch[arguments.batch[0]] | {"rvq_speedup_vs_library": rvq, "by_batch": by_batch}
     if arguments.json:
-        print(json.dumps(ratios | {"realtime_factor": rates, "batch": arguments.batch}))
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -104,15 +104,16 @@ class FactorizedResidualVectorQuantizer(nn.Module):
             return torch.stack(codes, dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Map codes [B, K, L], K at most the configured number, to quantized [B, D, L]."""
+        """Map codes [B, K, L], K at most the configured number, to quantized [B, D, L].
+
+        The stages' projections out, summed, are one product with all entries side by side.
+        """
         with torch.autocast(codes.device.type, enabled=False):
             stages = self._stages()[: codes.shape[1]]
-            quantized = sum(
-                stage.out_proj(F.embedding(index, stage.codebook))
-                for stage, index in zip(stages, codes.unbind(1), strict=True)
-            )
-        assert isinstance(quantized, Tensor)
-        return quantized.transpose(1, 2)
+            entries = [F.embedding(index, stage.codebook) for index, stage in zip(codes.unbind(1), stages, strict=True)]
+            weight = torch.cat([stage.out_proj.weight for stage in stages], dim=1)
+            bias = torch.stack([stage.out_proj.bias for stage in stages]).sum(0)
+            return F.linear(torch.cat(entries, dim=-1), weight, bias).transpose(1, 2)
 
     def forward(self, latents: Tensor, num_quantizers: Tensor) -> QuantizerOutput:
         """Quantize latents [B, D, L], item b through its first `num_quantizers[b]` stages.

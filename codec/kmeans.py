@@ -25,7 +25,7 @@ def _argmax(scores: Tensor) -> Tensor:
         return scores.argmax(1)
     groups = scores.unflatten(1, (ARGMAX_GROUPS, -1))
     best = groups.amax(2).argmax(1)
-    within = groups[torch.arange(len(scores), device=scores.device), best].argmax(1)
+    within = groups[torch.arange(scores.shape[0], device=scores.device), best].argmax(1)
     return best * groups.shape[2] + within
 
 

@@ -17,7 +17,12 @@ ROWS_PER_THREAD = 8
 
 
 def steady_items(items: int, frames: int) -> int:
-    """Return how many items of `frames` frames, at least `items`, make rows enough."""
+    """Return how many items of `frames` frames, at least `items`, make rows enough.
+
+    In a graph that is exported it is `items`: whoever runs it has other kernels.
+    """
+    if torch.compiler.is_exporting():
+        return items
     rows = ROWS_PER_THREAD * torch.get_num_threads()
     return max(items, -(-rows // max(frames, 1)))
 

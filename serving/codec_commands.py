@@ -1,4 +1,4 @@
-"""`nacre codec`: what a codec costs and gives, from its configuration alone."""
+"""`nacre codec`: what a codec costs and gives, from its configuration alone; and the codec as ONNX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from codec.errors import PackageError
+from serving.commands import MODEL_HELP
 
 if TYPE_CHECKING:
     from codec.config import CodecConfig
@@ -18,7 +19,7 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 @click.group()
 def codec() -> None:
-    """Look at a codec's configuration."""
+    """Look at a codec's configuration, or hand the codec out."""
 
 
 @codec.command()
@@ -39,6 +40,27 @@ def describe(config: Path) -> None:
     chosen = read_config(config)
     for line in lines(chosen, describe_codec(chosen)) + codebook_lines(chosen, config):
         click.echo(line)
+
+
+@codec.command()
+@click.option("--model", required=True, help=MODEL_HELP)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new folder for the graphs.")
+def export_onnx(model: str, out: Path) -> None:
+    """Export a model as ONNX graphs, which give the same codes and audio in any ONNX runtime.
+
+    \b
+    Example:
+      nacre codec export-onnx --model speech@production --out speech-onnx
+
+    encoder.onnx maps audio to the codes of all quantizer stages, of which the first ones make each lower bitrate, and
+    decoder.onnx maps codes of any number of stages to audio. A causal model also gets encoder_stream.onnx and
+    decoder_stream.onnx, which code piece by piece. onnx.json beside them describes what they take and give.
+    """
+    from registry.resolve import resolve_package
+    from serving.onnx_export import export_onnx as export
+
+    for path in export(resolve_package(model), out):
+        click.echo(f"{path}: {path.stat().st_size:,} bytes")
 
 
 def read_config(path: Path) -> CodecConfig:

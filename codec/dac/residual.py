@@ -27,7 +27,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, W, T] to [B, W, T]."""
-        return hidden + self.layers(hidden)
+        changed: Tensor = self.layers(hidden)
+        return changed.add_(hidden)
 
 
 def residual_units(width: int, dilations: tuple[int, ...]) -> list[nn.Module]:

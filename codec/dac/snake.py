@@ -18,5 +18,6 @@ class Snake(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, W, T] to [B, W, T]."""
-        ripple = (self.alpha * hidden).sin()
-        return torch.addcmul(hidden, ripple, ripple * (self.alpha + EPSILON).reciprocal())
+        # In place: one signal of full size is allocated, not four.
+        ripple = (self.alpha * hidden).sin_().square_()
+        return ripple.mul_((self.alpha + EPSILON).reciprocal()).add_(hidden)

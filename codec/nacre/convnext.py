@@ -32,7 +32,7 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, L, W] to [B, L, W], zeros beyond the ends."""
         if self.memory:
-            return self.extend(hidden, self.start(len(hidden)))[0]
+            return self.extend(hidden, self.start(hidden.shape[0]))[0]
         return self._mix(hidden, hidden)
 
     def extend(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,8 +53,11 @@ class InverseSTFTHead(nn.Module):
             log_magnitude, real, imaginary = parts.unflatten(-1, (self.channels, 3, -1)).unbind(-2)
             magnitude = log_magnitude.clamp(max=MAX_LOG_MAGNITUDE).exp()
             magnitude = magnitude * torch.rsqrt(real.square() + imaginary.square() + PHASOR_EPSILON)
-            spectrum = torch.complex(magnitude * real, magnitude * imaginary)
-            return torch.fft.irfft(spectrum, n=self.fft_length) * self.window
+            return self.inverse(magnitude * real, magnitude * imaginary)
+
+    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Map the parts of a spectrum, both [B, L, C, F], to windowed frames [B, L, C, fft_length]."""
+        return torch.fft.irfft(torch.complex(real, imaginary), n=self.fft_length) * self.window
 
     @torch.no_grad()
     def quieten(self) -> None:

@@ -42,7 +42,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, C, T] to [B, C, T]."""
-        return self.shortcut(hidden) + self.block(hidden)
+        changed: Tensor = self.block(hidden)
+        return changed.add_(self.shortcut(hidden))
 
     def start(self, batch_size: int) -> UnitState:
         """Return the state of a causal unit before anything came."""

@@ -116,6 +116,8 @@ class TrimmedConvTranspose(nn.Module):
 
 def pad(hidden: Tensor, before: int, after: int, mode: str) -> Tensor:
     """Pad hidden [B, C, T] in time; where it is too short to reflect, zeros behind it are reflected with it."""
+    if not (before or after):
+        return hidden
     missing = max(before, after) - hidden.shape[-1] + 1
     if mode != "reflect" or missing <= 0:
         return F.pad(hidden, (before, after), mode)

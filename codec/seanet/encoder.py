@@ -84,4 +84,4 @@ class SeanetEncoder(nn.Module):
         if self.film is None:
             assert denoise is None
             return hidden
-        return self.film(hidden, hidden.new_zeros(len(hidden)) if denoise is None else denoise)
+        return self.film(hidden, hidden.new_zeros(hidden.shape[0]) if denoise is None else denoise)

@@ -18,6 +18,7 @@ from nacre import cli
         ["transcode"],
         ["import", "hf"],
         ["codec", "describe"],
+        ["codec", "export-onnx"],
     ],
 )
 def test_help_shows_an_example_on_lines_of_its_own(words):
