@@ -31,7 +31,7 @@ class EntropyCoder:
         """Return the message of one block's codes [S, K, F], each within the codebook, K at most the tables'."""
         streams, stages, frames = codes.shape
         mixture = self._mixture
-        earlier = np.zeros((streams, frames, mixture.num_features), np.int32)
+        earlier = np.zeros((streams, frames, mixture.num_features), np.float64)
         past = _shifted(sum((mixture.before(stage, codes[:, stage]) for stage in range(stages)), start=earlier))
         starts = np.empty((frames, streams, stages), np.int64)
         sizes = np.empty_like(starts)
@@ -56,25 +56,24 @@ class EntropyCoder:
         decoder = MessageDecoder(messages)
         codes = np.empty((count, num_streams, num_quantizers, frames), np.int64)
         # Of the last two frames, newest first.
-        past = np.zeros((2, num_streams, count, mixture.num_features), np.int32)
+        past = np.zeros((2, num_streams, count, mixture.num_features), np.float64)
         for frame in range(frames):
             for stream in range(num_streams):
                 features = np.concatenate([np.zeros_like(past[0, stream]), past[0, stream], past[1, stream]], axis=1)
                 earlier, following = features[:, : mixture.num_features], np.zeros_like(past[0, stream])
                 for stage in range(num_quantizers):
                     weights = mixture.weigh(stage, features)
-                    chosen = mixture.find(stage, weights, decoder.peek())
-                    found = mixture.locate(stage, weights, chosen)
-                    decoder.advance(found.starts, found.sizes)
-                    codes[:, stream, stage, frame] = chosen
-                    earlier += mixture.earlier(stage, chosen)
-                    following += mixture.before(stage, chosen)
+                    found = mixture.find(stage, weights, decoder.peek())
+                    decoder.advance(found.intervals.starts, found.intervals.sizes)
+                    codes[:, stream, stage, frame] = found.codes
+                    earlier += mixture.earlier(stage, found.codes)
+                    following += mixture.before(stage, found.codes)
                 past[1, stream], past[0, stream] = past[0, stream], following
         decoder.finish()
         return codes
 
 
-def _shifted(features: NDArray[np.int32]) -> NDArray[np.int32]:
+def _shifted(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return, for features [S, F, R] of frames, those of the frame before and the one before that [S, F, 2R]."""
     frames = features.shape[1]
     padded = np.pad(features, ((0, 0), (2, 0), (0, 0)))

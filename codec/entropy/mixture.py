@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 
 from codec.entropy.tables import MIXTURE_BITS, TABLE_BITS, EntropyTables
 
-_STEP_BITS = 6  # of a logit, left out in the table of weights
+_STEP = 64  # of a logit, from one entry of the table of weights to the next
 _OCTAVE_STEPS = 32
 _WEIGHT_BITS = 16
+# A code is searched for among groups of so many, then within its group.
+_GROUP = 32
 
 
 def _powers() -> NDArray[np.int64]:
@@ -56,37 +58,50 @@ class Intervals:
     sizes: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Found:
+    """`codes` [N], and where they lie."""
+
+    codes: NDArray[np.int64]
+    intervals: Intervals
+
+
 class Mixture:
     """The context model of one set of tables, unfolded for speed."""
 
     def __init__(self, tables: EntropyTables) -> None:
         self.num_features = tables.earlier.shape[2]
-        self._earlier = tables.earlier.astype(np.int32)
-        self._before = tables.before.astype(np.int32)
+        self._earlier = tables.earlier.astype(np.float64)
+        self._before = tables.before.astype(np.float64)
         self._gates = tables.gates.astype(np.float64)
-        self._biases = tables.biases.astype(np.int64)
-        ends = tables.sizes.astype(np.int64).cumsum(axis=2)
-        starts = np.concatenate([np.zeros_like(ends[..., :1]), ends], axis=2)
-        # [K, C, V] for searching a code, [K, V + 1, C] for looking one up; below 2**24 even when weighted.
-        self._ends = ends.astype(np.float32)
-        self._starts = np.ascontiguousarray(starts.transpose(0, 2, 1))
+        self._biases = tables.biases.astype(np.float64)
+        # Where codes begin, and the last ends, in each class: [K, V + 1, C] for looking codes up.
+        self._starts = np.pad(tables.sizes.astype(np.int64).cumsum(axis=2), ((0, 0), (0, 0), (1, 0))).transpose(0, 2, 1)
+        self._starts = np.ascontiguousarray(self._starts)
+        # For searching: where groups end [K, C, G], and all places within each [K, G, C, 33]. What is filled up at the
+        # end has no size.
+        groups = -(-tables.codebook_size // _GROUP)
+        places = np.pad(self._starts, ((0, 0), (0, groups * _GROUP - tables.codebook_size), (0, 0)), "edge")
+        within = np.arange(groups)[:, None] * _GROUP + np.arange(_GROUP + 1)
+        self._group_ends = np.ascontiguousarray(places[:, _GROUP::_GROUP].transpose(0, 2, 1), np.float32)
+        self._group_places = np.ascontiguousarray(places[:, within].transpose(0, 1, 3, 2), np.float32)
 
-    def earlier(self, stage: int, codes: NDArray[np.int64]) -> NDArray[np.int32]:
+    def earlier(self, stage: int, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what codes [N] of a stage add to the features [N, R] for later stages of their frame."""
         return self._earlier[stage, codes]
 
-    def before(self, stage: int, codes: NDArray[np.int64]) -> NDArray[np.int32]:
+    def before(self, stage: int, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what codes [N] of a stage add to the features [N, R] for the next two frames."""
         return self._before[stage, codes]
 
-    def weigh(self, stage: int, features: NDArray[np.int32]) -> NDArray[np.int64]:
+    def weigh(self, stage: int, features: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the weights [N, C] of the classes for contexts with unclipped features [N, M], 2**10 in sum."""
-        logits = (np.clip(features, -127, 127) @ self._gates[stage]).astype(np.int64) + self._biases[stage]
-        distance = (logits.max(axis=1, keepdims=True) - logits) >> _STEP_BITS
+        logits = np.minimum(np.maximum(features, -127), 127) @ self._gates[stage] + self._biases[stage]
+        rows, best = np.arange(len(logits)), logits.argmax(axis=1)
+        distance = ((logits[rows, best][:, None] - logits) // _STEP).astype(np.int64)
         powers = _POWERS[np.minimum(distance, len(_POWERS) - 1)]
         weights = (powers << MIXTURE_BITS) // powers.sum(axis=1, keepdims=True)
-        rows = np.arange(len(weights))
-        weights[rows, logits.argmax(axis=1)] += (1 << MIXTURE_BITS) - weights.sum(axis=1)
+        weights[rows, best] += (1 << MIXTURE_BITS) - weights.sum(axis=1)
         return weights
 
     def locate(self, stage: int, weights: NDArray[np.int64], codes: NDArray[np.int64]) -> Intervals:
@@ -95,10 +110,16 @@ class Mixture:
         ends = (self._starts[stage, codes + 1] * weights).sum(axis=1)
         return Intervals(starts, ends - starts)
 
-    def find(self, stage: int, weights: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the codes [N] whose intervals hold `places` [N], each below 2**24."""
-        ends = weights.astype(np.float32) @ self._ends[stage]
-        return (ends <= places[:, None].astype(np.float32)).sum(axis=1)
+    def find(self, stage: int, weights: NDArray[np.int64], places: NDArray[np.int64]) -> Found:
+        """Return the codes [N] whose intervals hold `places` [N], each below 2**24, and the intervals."""
+        shares, wanted = weights.astype(np.float32), places[:, None].astype(np.float32)
+        group = ((shares @ self._group_ends[stage]) <= wanted).sum(axis=1)
+        within = (shares[:, None] @ self._group_places[stage][group])[:, 0]
+        member = (within[:, 1:] <= wanted).sum(axis=1)
+        rows = np.arange(len(member))
+        starts = within[rows, member].astype(np.int64)
+        ends = within[rows, member + 1].astype(np.int64)
+        return Found(group * _GROUP + member, Intervals(starts, ends - starts))
 
 
 assert MIXTURE_BITS + TABLE_BITS == 24

@@ -35,12 +35,12 @@ def likely_codes(streams, stages, frames, seed=0):
     mixture = Mixture(TABLES)
     codes = np.zeros((streams, stages, frames), np.int64)
     for stream in range(streams):
-        past = np.zeros((2, 3), np.int32)
+        past = np.zeros((2, 3), np.float64)
         for frame in range(frames):
-            earlier, following = np.zeros(3, np.int32), np.zeros(3, np.int32)
+            earlier, following = np.zeros(3, np.float64), np.zeros(3, np.float64)
             for stage in range(stages):
                 weights = mixture.weigh(stage, np.concatenate([earlier, *past])[None])
-                code = mixture.find(stage, weights, rng.integers(0, 1 << 24, 1))
+                code = mixture.find(stage, weights, rng.integers(0, 1 << 24, 1)).codes
                 codes[stream, stage, frame] = code[0]
                 earlier, following = (
                     earlier + mixture.earlier(stage, code)[0],
@@ -66,7 +66,7 @@ def test_codes_that_the_tables_expect_take_the_bits_they_should():
     packed_bytes = 4 * 200 * 4 / 8
     assert len(message) < 0.8 * packed_bytes
     # The cost of the first code of each stage, from its interval, is that of its probability.
-    weights = mixture.weigh(0, np.zeros((1, 9), np.int32))
+    weights = mixture.weigh(0, np.zeros((1, 9), np.float64))
     found = mixture.locate(0, np.repeat(weights, 16, axis=0), np.arange(16))
     assert found.starts[0] == 0
     np.testing.assert_array_equal(found.starts[1:], np.cumsum(found.sizes)[:-1])
@@ -76,10 +76,10 @@ def test_codes_that_the_tables_expect_take_the_bits_they_should():
 
 def test_every_place_is_found_in_the_interval_that_holds_it():
     mixture = Mixture(TABLES)
-    weights = mixture.weigh(2, np.full((16, 9), 31, np.int32))
+    weights = mixture.weigh(2, np.full((16, 9), 31, np.float64))
     found = mixture.locate(2, weights, np.arange(16))
-    np.testing.assert_array_equal(mixture.find(2, weights, found.starts), np.arange(16))
-    np.testing.assert_array_equal(mixture.find(2, weights, found.starts + found.sizes - 1), np.arange(16))
+    np.testing.assert_array_equal(mixture.find(2, weights, found.starts).codes, np.arange(16))
+    np.testing.assert_array_equal(mixture.find(2, weights, found.starts + found.sizes - 1).codes, np.arange(16))
 
 
 def test_the_context_changes_what_is_likely():
