@@ -16,6 +16,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import google_crc32c
 import numpy as np
@@ -29,19 +30,43 @@ from codec.container import (
     scan_container,
     write_container,
 )
-from codec.errors import BitstreamError
+from codec.container.header import ENTROPY_CODED
+from codec.entropy import EntropyCoder, EntropyTables
+from codec.errors import BitstreamError, ModelMismatchError
 
 MAX_SECONDS = 1.0
+# The most codes that a block may claim take this long to decode one by one, without others beside them.
+MAX_SECONDS_CODED = 60.0
 MAX_EXTRA_BYTES = 64 << 20
 TRACE_EVERY = 50
 
 
+def make_coder(seed: int) -> EntropyCoder:
+    """Return a coder of up to 3 stages of 16 codes, under which some codes are much likelier than others."""
+    generator = np.random.default_rng(seed)
+    sizes = 1 + generator.multinomial((1 << 14) - 16, generator.dirichlet(np.full(16, 0.2), (3, 2)))
+    return EntropyCoder(
+        EntropyTables(
+            earlier=generator.integers(-50, 50, (3, 16, 2), np.int8),
+            before=generator.integers(-50, 50, (3, 16, 2), np.int8),
+            gates=generator.integers(-99, 99, (3, 6, 2), np.int8),
+            biases=np.zeros((3, 2), np.int32),
+            sizes=sizes.astype(np.uint16),
+        )
+    )
+
+
+CODER = make_coder(0)
+
+
 def make_container(generator: np.random.Generator) -> bytes:
+    """Return a container of random codes with any features; entropy-coded ones are small, as each code takes time."""
+    coder = CODER if generator.integers(2) else None
     streams = int(generator.integers(1, 3))
     hop = int(generator.integers(1, 1000))
-    frames = int(generator.integers(1, 60))
+    frames = int(generator.integers(1, 5 if coder else 60))
     overlap = int(generator.integers(0, frames * hop // 2 + 1)) if generator.integers(2) else None
-    num_samples = int(generator.integers(1, 400 * hop))
+    num_samples = int(generator.integers(1, (25 if coder else 400) * hop))
     header = Header(
         codec_name="fuzz"[: int(generator.integers(1, 5))],
         fingerprint=generator.bytes(8),
@@ -51,15 +76,18 @@ def make_container(generator: np.random.Generator) -> bytes:
         source_num_samples=num_samples,
         channels=streams,
         num_streams=streams,
-        num_quantizers=int(generator.integers(1, 9)),
-        codebook_size=int(generator.choice([2, 16, 1000, 1024, 65_536])),
+        num_quantizers=int(generator.integers(1, 4 if coder else 9)),
+        codebook_size=16 if coder else int(generator.choice([2, 16, 1000, 1024, 65_536])),
         hop_length=hop,
         frames_per_block=frames,
+        coder=coder.fingerprint if coder else b"",
         overlap=overlap,
     )
     codes = generator.integers(0, header.codebook_size, (streams, header.num_quantizers, header.num_frames))
+    if coder and generator.integers(2):
+        codes[:] = 0
     scales = generator.exponential(0.1, (streams, header.num_blocks)).astype(np.float32)
-    return write_container(header, codes, scales)
+    return write_container(header, codes, scales, coder)
 
 
 def mutate(data: bytes, generator: np.random.Generator) -> bytes:
@@ -113,17 +141,17 @@ def mend(data: bytes) -> bytes:
 
 
 def read_stretch(data: bytes) -> None:
-    reader = ContainerReader(io.BytesIO(data))
+    reader = ContainerReader(io.BytesIO(data), CODER)
     frames = min(reader.header.num_frames, 200)
     reader.read_frames(reader.header.num_frames - frames, frames)
 
 
 READERS: dict[str, Callable[[bytes], object]] = {
     "read_header": read_header,
-    "read_container": read_container,
+    "read_container": partial(read_container, coder=CODER),
     "read_frames": read_stretch,
     "scan_container": scan_container,
-    "recover_container": recover_container,
+    "recover_container": partial(recover_container, coder=CODER),
 }
 
 
@@ -132,13 +160,14 @@ def try_reader(read: Callable[[bytes], object], data: bytes) -> str:
     start = time.perf_counter()
     try:
         read(data)
-    except BitstreamError:
+    except (BitstreamError, ModelMismatchError):
         outcome = "refused"
     except Exception as error:
         outcome = f"raised {type(error).__name__}"
     else:
         outcome = "read"
-    return outcome if time.perf_counter() - start < MAX_SECONDS else "slow"
+    allowed = MAX_SECONDS_CODED if data[5:6] and data[5] & ENTROPY_CODED else MAX_SECONDS
+    return outcome if time.perf_counter() - start < allowed else "slow"
 
 
 def extra_bytes(read: Callable[[bytes], object], data: bytes) -> int:
