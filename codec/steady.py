@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 def steady(hidden: Tensor) -> bool:
     """Tell whether `hidden` is to be mapped with the same bits everywhere: inference in fp32 on a CPU with oneDNN."""
-    eager = torch.is_inference_mode_enabled() and not torch.compiler.is_compiling()
+    eager = not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
     native = hidden.device.type == "cpu" and hidden.dtype == torch.float32
     return eager and native and torch.backends.mkldnn.is_available()
 
