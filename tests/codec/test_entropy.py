@@ -1,4 +1,8 @@
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,3 +162,28 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     path.write_bytes(b"not tables")
     with pytest.raises(PackageError, match="entropy tables"):
         load_tables(path)
+
+
+SCRIPT = """
+import hashlib, sys
+sys.path.insert(0, {folder!r})
+from test_entropy import EntropyCoder, make_tables
+import numpy as np
+coder = EntropyCoder(make_tables(seed=1, stages=6, codes=1000, features=16, classes=64))
+codes = np.random.default_rng(0).integers(0, 1000, (16, 1, 6, 25))
+messages = [coder.encode(block) for block in codes]
+assert (coder.decode(messages, 1, 6, 25) == codes).all()
+print(hashlib.sha256(b"".join(messages)).hexdigest())
+"""
+
+
+def test_the_number_of_threads_changes_nothing():
+    found = set()
+    for threads in ("1", "8"):
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        script = SCRIPT.format(folder=str(Path(__file__).parent))
+        result = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        found.add(result.stdout)
+    assert len(found) == 1
