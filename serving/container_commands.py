@@ -74,6 +74,7 @@ def _describe(report: ScanReport, num_bytes: int) -> str:
         "coded": f"{header.num_samples} samples at {header.sample_rate} Hz, {header.num_streams} stream(s)",
         "codes": f"{header.num_quantizers} quantizers of {header.codebook_size}, "
         f"{header.num_frames} frames of {header.hop_length} samples",
+        "coding": f"entropy-coded by the tables {header.coder.hex()}" if header.coder else "packed",
         "bitrate": f"{nominal:.2f} kbps nominal, {measured} in {num_bytes} bytes",
         "blocks": f"{report.num_whole} whole, of {header.frames_per_block} frames at most" + segments,
     }

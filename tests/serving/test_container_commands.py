@@ -37,7 +37,14 @@ def damage(container, start=600):
 def test_inspect_shows_what_a_container_holds(run, container):
     result = run("inspect", container, model=False)
     assert result.exit_code == 0
-    for fact in ("tiny, fingerprint", "5.00 s", "11025 Hz, 1 channel", "4 quantizers of 16", "4.00 kbps nominal"):
+    for fact in (
+        "tiny, fingerprint",
+        "5.00 s",
+        "11025 Hz, 1 channel",
+        "4 quantizers of 16",
+        "coding       packed",
+        "4.00 kbps nominal",
+    ):
         assert fact in result.output
     assert "5 whole" in result.output
     assert "damage" not in result.output
