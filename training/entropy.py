@@ -1,7 +1,7 @@
 """Fit entropy tables to the codes that a package gives of a data set, and make a package with them.
 
 The tables are learned on blocks of a second, as containers have them, with the stages of every bitrate. What is kept is
-the state that did best on audio left out of the learning: the validation split, or every tenth record without one.
+the state that did best on audio left out of the learning: the validation split, or every tenth block without one.
 
 Axes: blocks int16 [N, F, K]; N blocks, F frames, K stages.
 """
@@ -29,6 +29,7 @@ from codec.entropy.tables import MAX_CODEBOOK_SIZE
 from codec.errors import CapabilityError, DataError
 from codec.model import Codec
 from codec.package import WEIGHTS, Package, create_package
+from codec.segments import encode_segments
 from codec.weights import load_package
 from data_pipelines.crops import to_audio
 from data_pipelines.folder import DataFolder
@@ -59,12 +60,17 @@ class EntropyFit:
     saving: dict[int, float]
 
 
-def fit_package(directory: Path, data: str, out: Path, *, hours: float = 10.0) -> Package:
+def fit_package(
+    directory: Path, data: str, out: Path, *, hours: float = 10.0, rival: EntropyTables | None = None
+) -> Package:
     """Write to `out` the package in `directory`, with entropy tables fitted to up to `hours` of the data set `data`.
+
+    `rival`, if given, are tables of a codec like this one, and are taken if they save more: of little audio, as much
+    can't be learned.
 
     Raises:
         PackageError: `directory` is no package, or `out` exists already.
-        DataError: The data set can't be used, or holds no record of a second.
+        DataError: The data set can't be used, or holds less than two blocks of a second.
         CapabilityError: The codebooks are too large for tables.
     """
     model = load_package(directory)
@@ -73,6 +79,9 @@ def fit_package(directory: Path, data: str, out: Path, *, hours: float = 10.0) -
     index, sha256 = read_index(folder)
     learned, left_out = collect_blocks(model.codec, folder, index, hours)
     fit = fit_entropy(learned, left_out, model.package.config.quantizer.codebook_size)
+    if rival is not None:
+        saving = measure_saving(EntropyCoder(rival), left_out.astype(np.int64))
+        fit = max(fit, EntropyFit(tables=rival, saving=saving), key=lambda one: max(one.saving.items())[1])
     facts = {"data_index_sha256": sha256, "blocks": len(learned), "saving": fit.saving}
     return create_package(
         out,
@@ -102,7 +111,7 @@ def collect_blocks(
     """Return the blocks to learn from, of up to `hours` of the training split, and those left out.
 
     Raises:
-        DataError: The shards are damaged, made for another codec, or hold no record of a second.
+        DataError: The shards are damaged, made for another codec, or hold less than two blocks of a second.
     """
     config = codec.config
     if (index.sample_rate, index.channels) != (config.sample_rate, config.channels):
@@ -110,11 +119,12 @@ def collect_blocks(
         raise DataError(f"'{folder.url}' holds audio of {have}; '{config.name}' codes {want}")
     train = _encode_split(codec, folder, index, "train", hours)
     val = _encode_split(codec, folder, index, "val", hours / 10)
-    if not val:
-        train, val = [blocks for at, blocks in enumerate(train) if at % 10 != 9], train[9::10]
-    if not train or not val:
+    if not len(val):
+        held_out = np.arange(len(train)) % 10 == min(9, len(train) - 1)
+        train, val = train[~held_out], train[held_out]
+    if not len(train) or not len(val):
         raise DataError(f"'{folder.url}' holds too few records of a second to fit entropy tables: give more audio")
-    return np.concatenate(train), np.concatenate(val)
+    return train, val
 
 
 def fit_entropy(
@@ -173,24 +183,25 @@ def _train(model: ContextModel, blocks: Tensor, steps: int, generator: torch.Gen
         yield step
 
 
-def _encode_split(
-    codec: Codec, folder: DataFolder, index: Index, split: Split, hours: float
-) -> list[NDArray[np.int16]]:
-    """Return each record's blocks [N, F, K], of shards evenly spread over the split, up to `hours`."""
-    frames = round(BLOCK_SECONDS * codec.config.frame_rate)
+def _encode_split(codec: Codec, folder: DataFolder, index: Index, split: Split, hours: float) -> NDArray[np.int16]:
+    """Return the blocks [N, F, K] of the records of shards evenly spread over the split, up to `hours`."""
+    segments = codec.config.segments
+    frames = segments.length // codec.config.hop_length if segments else round(BLOCK_SECONDS * codec.config.frame_rate)
     shards = index.splits[split]
     needed = math.ceil(len(shards) * min(1.0, hours * 3600 / max(1.0, index.seconds(split))))
     chosen = shards[:: len(shards) // needed][:needed] if needed else ()
-    found = []
+    found = [np.empty((0, frames, codec.config.quantizer.num_quantizers), np.int16)]
     with progress_bar(f"encoding {split}", sum(len(shard.records) for shard in chosen), "records") as advance:
         for shard in chosen:
             for record in read_shard(folder, shard, index.channels):
-                codes = codec.encode(to_audio(record.samples)[None])[0].cpu().numpy().astype(np.int16)
+                audio = to_audio(record.samples)[None]
+                found_codes = encode_segments(codec, audio).codes if segments else codec.encode(audio)
+                codes = found_codes[0].cpu().numpy().astype(np.int16)
                 whole = codes.shape[1] - codes.shape[1] % frames
                 if whole:
                     found.append(codes[:, :whole].T.reshape(-1, frames, len(codes)))
                 advance()
-    return found
+    return np.concatenate(found)
 
 
 def _copy(source: Path, target: Path) -> None:

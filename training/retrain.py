@@ -21,10 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codec.config import CodecConfig
+from codec.entropy.storage import load_tables
 from codec.errors import DataError, RunError
 from codec.files import write_text
 from codec.home import nacre_home
-from codec.package import Package, open_package
+from codec.package import ENTROPY, Package, open_package
 from data_pipelines.build import build_dataset
 from data_pipelines.index import INDEX_NAME
 from data_pipelines.settings import BuildConfig
@@ -165,13 +166,14 @@ def _train(request: RetrainRequest, production: ModelVersion, folder: Path) -> P
 
 
 def _export(run: Run, production: ModelVersion, folder: Path, out: Path) -> Package:
-    """Export the run; when production has entropy tables, the new codes get their own."""
+    """Export the run; when production has entropy tables, with new ones, or the same if they suit the codes better."""
     if not open_package(production.directory).has_entropy:
         return export_package(run.directory, out, which="last")
     exported = folder / "exported"
     if not exported.exists():
         export_package(run.directory, exported, which="last")
-    return fit_package(exported, str(folder / "data"), out)
+    tables = load_tables(production.directory / ENTROPY)
+    return fit_package(exported, str(folder / "data"), out, rival=tables)
 
 
 def _remove_unstarted(run: Run) -> None:

@@ -1,7 +1,9 @@
 """ConvNeXt block on sequences (Liu et al. 2022, arXiv 2201.03545; in 1-D as in Vocos, arXiv 2306.00814).
 
 Deviations: channels last throughout, so that both dense layers are plain matrix products; causal on request, with the
-convolution over this frame and those before it.
+convolution over this frame and those before it; and the perceptron's activation is the squared ReLU (So et al. 2021,
+arXiv 2109.08668) instead of GELU. It trained as well, takes a fifth of the time, and gives each number the same bits
+wherever it stands in an array, which torch's GELU does not where threads divide one.
 
 Axes: hidden [B, L, W]; B items, L frames, W width.
 """
@@ -46,7 +48,7 @@ class ConvNeXtBlock(nn.Module):
 
     def _mix(self, hidden: Tensor, seen: Tensor) -> Tensor:
         mixed = self.depthwise(seen.transpose(1, 2)).transpose(1, 2)
-        mixed = F.gelu(self.expand(self.norm(mixed)), approximate="tanh")
+        mixed = F.relu(self.expand(self.norm(mixed))).square()
         return hidden + self.scale * self.project(mixed)
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soundfile
 import torch
 from click.testing import CliRunner
 
@@ -7,10 +8,11 @@ from codec.audio import read_audio
 from codec.compress import compress, decompress
 from codec.config import CodecConfig, QuantizerConfig
 from codec.entropy import EntropyCoder
+from codec.entropy.storage import load_tables
 from codec.errors import CapabilityError, DataError
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
-from codec.package import open_package
+from codec.package import ENTROPY, open_package
 from codec.weights import load_package, write_package
 from data_pipelines.build import build_dataset
 from data_pipelines.settings import BuildConfig
@@ -74,20 +76,37 @@ def test_a_package_with_tables_gives_the_same_audio_in_fewer_bytes(package, shar
     np.testing.assert_array_equal(decompress(fitted, packed).samples, decompress(plain, packed).samples)
 
 
-def test_without_a_validation_split_records_are_left_out(package, shards, tmp_path):
+def test_known_tables_are_kept_where_they_save_more(package, shards, tmp_path, make_voice):
+    whole = fit_package(package, str(shards), tmp_path / "whole")
+    (tmp_path / "little").mkdir()
+    soundfile.write(tmp_path / "little" / "a.wav", make_voice(3, 3.0), 16_000)
+    build_dataset([tmp_path / "little"], tmp_path / "data", BuildConfig(val_percent=0, test_percent=0))
+    known = load_tables(whole.directory / ENTROPY)
+    kept = fit_package(package, str(tmp_path / "data"), tmp_path / "kept", rival=known)
+    assert load_tables(kept.directory / ENTROPY).fingerprint == known.fingerprint
+    # Tables of other codes lose to new ones.
+    stranger = fit_entropy(chain_of_three(0), chain_of_three(1), 32, steps=10).tables
+    fitted = fit_package(package, str(shards), tmp_path / "fitted", rival=stranger)
+    assert load_tables(fitted.directory / ENTROPY).fingerprint != stranger.fingerprint
+
+
+def chain_of_three(seed):
+    blocks = chain(100, seed)
+    return np.concatenate([blocks, blocks[..., :1]], axis=2)
+
+
+def test_without_a_validation_split_blocks_are_left_out(package, shards, tmp_path):
     build_dataset([shards.parent], tmp_path / "data", BuildConfig(val_percent=0, test_percent=0))
     fitted = fit_package(package, str(tmp_path / "data"), tmp_path / "fitted")
     assert fitted.has_entropy
-    # 16 records of 2 blocks, and the tenth left out.
-    assert fitted.lineage["entropy"]["blocks"] == 30
+    # 16 records of 2 blocks, of which 3 are left out.
+    assert fitted.lineage["entropy"]["blocks"] == 29
 
 
 def test_data_that_does_not_fit_is_refused(package, shards, tmp_path, make_voice):
-    import soundfile
-
     (tmp_path / "short").mkdir()
     for seed in range(4):
-        soundfile.write(tmp_path / "short" / f"{seed}.wav", make_voice(seed, 0.6), 16_000)
+        soundfile.write(tmp_path / "short" / f"{seed}.wav", make_voice(seed, 0.8), 16_000)
     build_dataset([tmp_path / "short"], tmp_path / "brief", BuildConfig(val_percent=0, test_percent=0))
     with pytest.raises(DataError, match="too few records of a second"):
         fit_package(package, str(tmp_path / "brief"), tmp_path / "fitted")

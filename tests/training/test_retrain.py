@@ -77,7 +77,7 @@ def test_entropy_tables_are_fitted_anew_when_production_has_some(world, tmp_path
     decision = retrain_once(world)
     candidate = open_package(registry.resolve(f"voice:{decision.candidate}").directory)
     assert candidate.has_entropy
-    assert candidate.lineage["entropy"] != fitted.lineage["entropy"]
+    assert candidate.lineage["entropy"]["data_index_sha256"] != fitted.lineage["entropy"]["data_index_sha256"]
 
 
 def test_validation_clips_in_the_inbox_are_never_trained_on(world):
