@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from codec.config import CodecConfig, QuantizerConfig
 from codec.dac.config import DacConfig
 from codec.errors import MissingToolError, PackageError
-from codec.families import can_denoise
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
+from codec.segmentation import Segmentation
 from codec.weights import write_package
 from nacre import cli
 from serving.onnx_export import export_onnx
@@ -28,7 +28,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs"
-STAGES = 3
+STAGES = 2
 EMA = QuantizerConfig(num_quantizers=STAGES, codebook_size=16)
 FACTORIZED = QuantizerConfig(kind="factorized", codebook_dim=4, num_quantizers=STAGES, codebook_size=16)
 CAUSAL = NacreConfig(
@@ -41,17 +41,25 @@ CAUSAL = NacreConfig(
     fft_length=48,
     causal=True,
 )
+SEGMENTS = Segmentation(length=80, overlap=10)
 # family, channels, hop, quantizer, network
 CODECS = {
     "nacre": ("nacre", 2, 16, FACTORIZED, NacreConfig(**{**vars(CAUSAL), "causal": False})),
     "nacre causal": ("nacre", 2, 16, EMA, CAUSAL),
-    "seanet causal, LSTM": ("seanet", 1, 8, EMA, SeanetConfig(filters=4, ratios=(4, 2), denoising=True)),
-    "seanet": (
+    "encodec": ("seanet", 1, 6, EMA, SeanetConfig(filters=4, ratios=(3, 2))),
+    "soundstream": (
+        "seanet",
+        1,
+        4,
+        EMA,
+        SeanetConfig(filters=4, ratios=(4,), lstm_layers=0, conv_shortcut=False, padding="constant", denoising=True),
+    ),
+    "segments": (
         "seanet",
         2,
         8,
         EMA,
-        SeanetConfig(filters=4, ratios=(8,), causal=False, norm="time_group", lstm_layers=0, dilation_growth=3),
+        SeanetConfig(filters=4, ratios=(8,), causal=False, norm="time_group", lstm_layers=1, segments=SEGMENTS),
     ),
     "dac, odd strides": (
         "dac",
@@ -61,6 +69,7 @@ CODECS = {
         DacConfig(encoder_width=4, encoder_rates=(3, 5), decoder_width=16, decoder_rates=(5, 3), dilations=(3,)),
     ),
 }
+STREAMED = ["nacre causal", "encodec", "soundstream"]
 
 
 def make_codec(family, channels, hop, quantizer, network):
@@ -74,7 +83,7 @@ def make_codec(family, channels, hop, quantizer, network):
             # As drawn, the convolutions' latents hardly vary, and codes would be near ties.
             if family != "nacre" and parameter.dim() == 3:
                 parameter.mul_(2)
-    if can_denoise(codec.config):
+    if codec.config.can_denoise:
         torch.nn.init.normal_(codec.encoder.film.table.weight)
     codec.initialize_codebooks(audio)
     return codec.eval()
@@ -116,7 +125,7 @@ def run(folder, name, **inputs):
 
 def switches(codec, value, batch):
     """Return the input that an encoder which can denoise has besides the audio."""
-    return {"denoise": torch.full((batch,), value)} if can_denoise(codec.config) else {}
+    return {"denoise": torch.full((batch,), value)} if codec.config.can_denoise else {}
 
 
 def test_every_length_and_batch_gives_the_codec_s_codes_and_audio(exported):
