@@ -100,7 +100,9 @@ def _encoder(codec: Codec, encoder: StreamingEncoder) -> Side:
     stages = config.quantizer.num_quantizers
 
     def step(audio: Tensor, state: Any) -> tuple[tuple[Tensor, ...], Any]:
-        latents, following = encoder.extend(audio, state)
+        # Laid out in hops and back: a runtime refuses what is no whole number of them.
+        hops = audio.unflatten(-1, (-1, config.hop_length))
+        latents, following = encoder.extend(hops.flatten(-2), state)
         return (codec.quantizer.encode(latents, stages),), following
 
     return Side(
