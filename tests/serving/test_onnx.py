@@ -42,7 +42,7 @@ SEGMENTS = Segmentation(length=80, overlap=10)
 CODECS = {
     "nacre": ("nacre", 2, 16, FACTORIZED, NacreConfig(**SPECTRAL)),
     "nacre-causal": ("nacre", 2, 16, EMA, NacreConfig(**SPECTRAL, causal=True)),
-    "encodec": ("seanet", 1, 2, EMA, SeanetConfig(filters=4, ratios=(2,), lstm_layers=1)),
+    "encodec": ("seanet", 1, 2, EMA, SeanetConfig(filters=4, ratios=(2,), lstm_layers=1, conv_shortcut=False)),
     "soundstream": (
         "seanet",
         1,
