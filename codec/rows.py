@@ -29,5 +29,5 @@ def steady_items(items: int, frames: int) -> int:
 
 def pad_items(tensor: Tensor, items: int) -> Tensor:
     """Append zero items to [B, ...] until there are `items`."""
-    missing = items - len(tensor)
+    missing = items - tensor.shape[0]
     return F.pad(tensor, (0, 0) * (tensor.dim() - 1) + (0, missing)) if missing else tensor

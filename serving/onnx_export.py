@@ -3,7 +3,8 @@
     encoder.onnx, decoder.onnx      whole files
     {encoder,decoder}_stream_start.onnx, {encoder,decoder}_stream.onnx
                                     causal codecs: the first piece and the following ones, the state going in and out
-    onnx.json                       the codec's configuration and fingerprint, and what each graph takes and gives
+    onnx.json                       the codec's configuration and fingerprint, what each graph takes and gives, and how
+                                    streams and segments are to be handled
 
 docs/onnx.md says how to use them. It lives in serving and not in codec, which has torch, numpy, safetensors and an
 audio library alone: this is one more way to hand a model out, beside the Bento.
@@ -34,6 +35,16 @@ from serving.onnx_streams import stream_graphs
 OPSET = 18
 DESCRIPTION = "onnx.json"
 NEEDED = ("onnx", "onnxscript")
+STREAMS = (
+    "The first piece goes to the _start graph and has at least its min_frames hops or frames; audio shorter than that "
+    "goes to encoder.onnx and decoder.onnx. Fill a last hop that is not whole up with zeros: the last frame is then "
+    "the one of the audio with these zeros."
+)
+NO_STREAMS = "There are no graphs that code piece by piece: only causal codecs can."
+SEGMENTS = (
+    "The graphs code one segment at a time, with its scale beside its codes. Segment i begins at sample "
+    "i * (length - overlap) of the audio and has `length` samples, or what is left; both are in codec.network.segments."
+)
 
 
 def export_onnx(package: Path, out: Path) -> list[Path]:
@@ -125,6 +136,8 @@ def _describe(loaded: LoadedPackage, graphs: list[Graph]) -> dict[str, Any]:
         "codec": json.loads(loaded.codec.config.to_json()),
         "fingerprint": loaded.package.fingerprint,
         "opset": OPSET,
+        "streams": STREAMS if any("stream" in graph.name for graph in graphs) else NO_STREAMS,
+        "segments": None if loaded.codec.config.segments is None else SEGMENTS,
         "graphs": {
             f"{graph.name}.onnx": {
                 "inputs": [dataclasses.asdict(port) for port in graph.inputs],

@@ -1,6 +1,8 @@
 """The graphs of a codec that are exported to ONNX: modules with tensors alone going in and out, and their ports.
 
-Axes: audio [B, C, T]; codes [B, K, L].
+A codec that codes in segments has graphs of one segment, with its scale beside the codes (codec/segments.py).
+
+Axes: audio [B, C, T]; codes [B, K, L]; scale [B, 1].
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
-from codec.families import can_denoise
 from codec.model import Codec
+from codec.segments import loudness
 
 # Of the example that a graph is traced with; any others than 0 and 1, which would be taken for fixed ones.
 ITEMS, FRAMES = 2, 3
@@ -65,28 +67,57 @@ class DecoderGraph(nn.Module):
         return self.codec.decoder(self.codec.quantizer.decode(codes)).clamp(-1, 1)
 
 
+class SegmentEncoderGraph(nn.Module):
+    """A segment of audio to the codes of all stages, and its scale."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Map audio [B, C, T] to codes [B, K, L] and scale [B, 1]."""
+        scale = loudness(audio)
+        latents = self.codec.encoder(audio / scale)
+        return self.codec.quantizer.encode(latents, self.codec.config.quantizer.num_quantizers), scale[:, 0]
+
+
+class SegmentDecoderGraph(nn.Module):
+    """A segment's codes of the first stages, however many, and its scale to audio."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, codes: Tensor, *scale: Tensor) -> Tensor:
+        """Map codes [B, K, L] and scale [B, 1] to audio [B, C, L * hop]."""
+        return (self.codec.decoder(self.codec.quantizer.decode(codes)) * scale[0][..., None]).clamp(-1, 1)
+
+
 def whole_graphs(codec: Codec) -> list[Graph]:
-    """Return the graphs for whole files of a codec in ONNX's words: `encoder` and `decoder`."""
+    """Return the graphs for whole files, or whole segments, of a codec in ONNX's words: `encoder` and `decoder`."""
     config = codec.config
-    inputs, example = [audio_port(config, "samples")], [example_audio(config, ITEMS, FRAMES)[..., :-1]]
-    if can_denoise(config):
-        inputs.append(Port(name="denoise", dtype="bool", shape=("batch",)))
-        example.append(torch.zeros(ITEMS, dtype=torch.bool))
+    segmented = config.segments is not None
+    scale = (Port(name="scale", dtype="float32", shape=("batch", 1)),) if segmented else ()
     encoder = Graph(
         name="encoder",
-        module=EncoderGraph(codec),
-        example=tuple(example),
-        inputs=tuple(inputs),
-        outputs=(codes_port(config.quantizer.num_quantizers),),
+        module=SegmentEncoderGraph(codec) if segmented else EncoderGraph(codec),
+        example=(example_audio(config, ITEMS, FRAMES)[..., :-1], *example_conditions(config, ITEMS)),
+        inputs=(audio_port(config, "samples"), *condition_ports(config)),
+        outputs=(codes_port(config.quantizer.num_quantizers), *scale),
     )
     decoder = Graph(
         name="decoder",
-        module=DecoderGraph(codec),
-        example=(example_codes(config, ITEMS, FRAMES),),
-        inputs=(codes_port("stages"),),
+        module=SegmentDecoderGraph(codec) if segmented else DecoderGraph(codec),
+        example=(example_codes(config, ITEMS, FRAMES), *(torch.ones(ITEMS, 1) for _ in scale)),
+        inputs=(codes_port("stages"), *scale),
         outputs=(audio_port(config, HOPS),),
     )
     return [encoder, decoder]
+
+
+def condition_ports(config: CodecConfig) -> tuple[Port, ...]:
+    """Return the ports of what the encoder takes besides audio: `denoise` [B], if it can."""
+    return (Port(name="denoise", dtype="bool", shape=("batch",)),) if config.can_denoise else ()
 
 
 def audio_port(config: CodecConfig, length: int | str, name: str = "audio") -> Port:
@@ -107,3 +138,8 @@ def example_audio(config: CodecConfig, items: int, frames: int) -> Tensor:
 def example_codes(config: CodecConfig, items: int, frames: int) -> Tensor:
     """Return codes [B, K, L] to trace with."""
     return torch.zeros(items, config.quantizer.num_quantizers, frames, dtype=torch.long)
+
+
+def example_conditions(config: CodecConfig, items: int) -> tuple[Tensor, ...]:
+    """Return a value for each of `condition_ports` to trace with."""
+    return tuple(torch.zeros(items, dtype=torch.bool) for _ in condition_ports(config))

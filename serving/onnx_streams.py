@@ -2,7 +2,8 @@
 
 A state, whatever a family keeps in it, is laid out as tensors and put together again: `state.NAME` goes in, `next.NAME`
 comes out. How a stream begins is unlike how it goes on (padding, audio that isn't final yet), so either has a graph of
-its own: the first takes no state; in the second what is no tensor in a state is fixed.
+its own: the first takes no state; in the second what is no tensor in a state is fixed. The first one's piece is long
+enough for every layer to have begun: padding by reflection waits for what it reflects (codec/streaming.py).
 
 Axes: audio [B, C, T]; codes [B, K, L].
 """
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from codec.errors import CapabilityError
 from codec.model import Codec
-from codec.streaming import StreamingDecoder, StreamingModule
+from codec.streaming import StreamingDecoder, StreamingEncoder
 from serving.onnx_graphs import (
     FRAMES,
     HOPS,
@@ -27,8 +28,10 @@ from serving.onnx_graphs import (
     Port,
     audio_port,
     codes_port,
+    condition_ports,
     example_audio,
     example_codes,
+    example_conditions,
 )
 
 # A stream whose state still changes its form after so many frames can't be a graph.
@@ -37,22 +40,28 @@ MOST_FRAMES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What encoder and decoder differ in: `step` maps inputs and a state to outputs and the next state."""
+    """What encoder and decoder differ in.
+
+    `start` maps a number of items and the `conditions` [B] of each to the first state, `step` inputs and a state to
+    outputs and the next state.
+    """
 
     name: str
-    module: StreamingModule
+    start: Callable[..., Any]
     step: Callable[[Tensor, Any], tuple[tuple[Tensor, ...], Any]]
     example: Callable[[int, int], Tensor]
     takes: Port
     gives: Callable[[tuple[Tensor, ...]], tuple[Port, ...]]
+    conditions: tuple[Port, ...] = ()
+    example_conditions: Callable[[int], tuple[Tensor, ...]] = lambda items: ()
 
     def begin(self, items: int, frames: int) -> tuple[tuple[Tensor, ...], Any]:
         """Return the outputs and the state after a first piece."""
-        return self.step(self.example(items, frames), self.module.start(items))
+        return self.step(self.example(items, frames), self.start(items, *self.example_conditions(items)))
 
 
 class StreamGraph(nn.Module):
-    """One piece of a stream; without a `pattern`, the state that comes is like, it is the first."""
+    """One piece of a stream; without a `pattern` that the state which comes is like, it is the first."""
 
     def __init__(self, codec: Codec, side: Side, pattern: Any = None) -> None:
         super().__init__()
@@ -60,10 +69,13 @@ class StreamGraph(nn.Module):
         self.side = side
         self.pattern = pattern
 
-    def forward(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Map audio [B, C, L * hop] or codes [B, K, L] to the outputs and the tensors of the next state."""
+    def forward(self, inputs: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        """Map audio [B, C, L * hop] or codes [B, K, L] to the outputs and the tensors of the next state.
+
+        `given` are the state's tensors, of the first piece the conditions.
+        """
         first = self.pattern is None
-        before = self.side.module.start(inputs.shape[0]) if first else put_together(self.pattern, state)
+        before = self.side.start(inputs.shape[0], *given) if first else put_together(self.pattern, given)
         outputs, following = self.side.step(inputs, before)
         return *outputs, *lay_out(following).values()
 
@@ -76,28 +88,32 @@ def stream_graphs(codec: Codec) -> list[Graph]:
     """
     encoder: object = codec.encoder
     decoder: object = codec.decoder
-    if not (isinstance(encoder, StreamingModule) and isinstance(decoder, StreamingDecoder)):
+    if not (isinstance(encoder, StreamingEncoder) and isinstance(decoder, StreamingDecoder)):
         return []
     if not (encoder.can_stream and decoder.can_stream):
         return []
     return [graph for side in (_encoder(codec, encoder), _decoder(codec, decoder)) for graph in _graphs(codec, side)]
 
 
-def _encoder(codec: Codec, encoder: StreamingModule) -> Side:
+def _encoder(codec: Codec, encoder: StreamingEncoder) -> Side:
     config = codec.config
     stages = config.quantizer.num_quantizers
 
     def step(audio: Tensor, state: Any) -> tuple[tuple[Tensor, ...], Any]:
-        latents, following = encoder.extend(audio, state)
+        # Laid out in hops and back: a runtime refuses what is no whole number of them.
+        hops = audio.unflatten(-1, (-1, config.hop_length))
+        latents, following = encoder.extend(hops.flatten(-2), state)
         return (codec.quantizer.encode(latents, stages),), following
 
     return Side(
         name="encoder",
-        module=encoder,
+        start=encoder.start,
         step=step,
         example=lambda items, frames: example_audio(config, items, frames),
         takes=audio_port(config, HOPS),
         gives=lambda outputs: (codes_port(stages),),
+        conditions=condition_ports(config),
+        example_conditions=lambda items: example_conditions(config, items),
     )
 
 
@@ -110,7 +126,7 @@ def _decoder(codec: Codec, decoder: StreamingDecoder) -> Side:
 
     return Side(
         name="decoder",
-        module=decoder,
+        start=decoder.start,
         step=step,
         example=lambda items, frames: example_codes(config, items, frames),
         takes=codes_port("stages"),
@@ -136,8 +152,8 @@ def _graphs(codec: Codec, side: Side) -> Iterator[Graph]:
     yield Graph(
         name=f"{side.name}_stream_start",
         module=StreamGraph(codec, side),
-        example=(side.example(ITEMS, frames + FRAMES),),
-        inputs=(side.takes,),
+        example=(side.example(ITEMS, frames + FRAMES), *side.example_conditions(ITEMS)),
+        inputs=(side.takes, *side.conditions),
         outputs=gives,
         min_frames=frames,
     )

@@ -76,7 +76,7 @@ class PaddedConv(nn.Module):
 
     def _nothing(self, hidden: Tensor) -> Tensor:
         """Return outputs [B, C', 0]."""
-        return hidden.new_zeros(len(hidden), self.conv.out_channels, 0)
+        return hidden.new_zeros(hidden.shape[0], self.conv.out_channels, 0)
 
 
 class TrimmedConvTranspose(nn.Module):

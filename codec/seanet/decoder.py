@@ -65,7 +65,7 @@ class SeanetDecoder(nn.Module):
 
     def flush(self, state: DecoderState) -> Tensor:
         """Return the audio [B, C, T] that still waited: with reflected padding, that of very short files."""
-        batch = len(state.project.tail)
+        batch = state.project.tail.shape[0]
         return self._go_on(state.project.tail.new_zeros(batch, self.latent_dim, 0), state, last=True)[0]
 
     def _go_on(self, quantized: Tensor, state: DecoderState, *, last: bool) -> tuple[Tensor, DecoderState]:

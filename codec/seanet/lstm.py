@@ -37,7 +37,7 @@ class ResidualLSTM(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, C, L] to [B, C, L]."""
         if steady(hidden):
-            return self.extend(hidden, self.start(len(hidden)), last=True)[0]
+            return self.extend(hidden, self.start(hidden.shape[0]), last=True)[0]
         steps = hidden.transpose(1, 2)
         return (self.lstm(steps)[0] + steps).transpose(1, 2)
 
