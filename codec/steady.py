@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codec.laid_out import product, remembered, rows_of
+
 
 def steady(hidden: Tensor) -> bool:
     """Tell whether `hidden` is to be mapped with the same bits everywhere: inference in fp32 on a CPU with oneDNN."""
@@ -39,6 +41,18 @@ class SteadyConv1d(nn.Conv1d):
         inputs, weight = input[:, :, None], self.weight[:, :, None]
         mapped: Tensor = torch.ops.aten.mkldnn_convolution(inputs, weight, self.bias, *sizes)
         return mapped[:, :, 0]
+
+
+class UnfoldedConv1d(SteadyConv1d):
+    """One whose weights are many and whose outputs few: as a product with a matrix that is laid out once."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map [B, C, T] to [B, C', T']."""
+        if not steady(input):
+            return super().forward(input)
+        rows = input.unfold(-1, self.kernel_size[0], self.stride[0]).transpose(1, 2).flatten(2)
+        mapped = product(rows.flatten(0, 1), remembered(self.weight, rows_of), self.bias)
+        return mapped.unflatten(0, rows.shape[:2]).transpose(1, 2).contiguous()
 
 
 class SteadyELU(nn.Module):
