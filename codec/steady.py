@@ -4,8 +4,9 @@ codec/rows.py says why that matters, and does it for matrix products. Measured o
 stretches of 1 to 3000 outputs of the layers of SEANet and DAC within long ones:
 
  - `conv1d` takes oneDNN for large inputs and an unfolded MKL product for small ones: up to 1e-5 apart. oneDNN alone
-   gives every output the same bits at every length, so in inference on a CPU it is called by its name. (Unfolding by
-   ourselves, with rows enough, does too, but takes twice the time of a long file.)
+   gives every output the same bits at every length, so in inference on a CPU it is called by its name. Unfolding by
+   ourselves, with rows enough, does too; at high rates it takes twice the time of a long file, but where weights are
+   many and outputs few it takes the same, and a fourth in a stream (codec/laid_out.py).
  - `elu` takes another exponential for the last elements of an array, or of a thread's share: 6e-8 apart. `expm1`, `sin`
    and `tanh` don't.
 

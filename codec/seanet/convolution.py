@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.seanet.config import SeanetConfig
 from codec.laid_out import columns_of, product, remembered
+from codec.seanet.config import SeanetConfig
 from codec.steady import SteadyConv1d, UnfoldedConv1d, steady
 
 # A convolution with so many weights is unfolded: its layout would cost a stream more than its sums.
