@@ -79,7 +79,8 @@ def encodec_24k_streams(chunks_ms: tuple[int, ...], seconds: int) -> dict[str, P
 
 def streamed(codec: Codec, audio: Tensor, stages: int, chunk_ms: int) -> Peer:
     """Return a codec of ours that takes audio [B, C, T] in chunks, and gives audio for the codes of each chunk."""
-    chunks = audio.split(chunk_ms * codec.config.sample_rate // 1000, dim=-1)
+    size = chunk_ms * codec.config.sample_rate // 1000
+    chunks = [audio[..., start : start + size] for start in range(0, audio.shape[-1], size)]
 
     def encode() -> list[Tensor]:
         with codec.streaming(len(audio), num_quantizers=stages) as stream:

@@ -5,8 +5,8 @@ stream makes one of them in every call. Its product also gives a row the same bi
 (measured as in codec/steady.py), and is faster than MKL's where MKL doesn't know the processor.
 
 What was made is kept beside the weight, not in its module: no state dict, copy, pickle or graph has it, and it goes
-when the weight does. A change is noticed by torch's count of changes in place and by the place in memory. A write through
-`.data` alone, which torch doesn't count, is not.
+when the weight does. A change is noticed by torch's count of changes in place and by the place in memory. A write
+through `.data` alone, which torch doesn't count, is not.
 
 Axes: rows [N, I]; matrix [O, I].
 """

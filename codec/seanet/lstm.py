@@ -2,9 +2,9 @@
 
 Where bits must not depend on what is coded together (codec/steady.py) it is written out: the inputs' gates as a product
 with a matrix laid out once (codec/laid_out.py), and the recurrence as a matrix-vector product for each item and frame.
-Measured on one thread at EnCodec's width, the recurrence takes 0.07 ms a frame and layer, in a long file or a short call. oneDNN's LSTM
-takes 0.1 ms in a long file, but 6 ms for a call of a few frames, because each call lays out the weights anew; and for
-one item or one frame its bits are others than for more.
+Measured on one thread at EnCodec's width, the recurrence takes 0.07 ms a frame and layer, in a long file or a short
+call. oneDNN's LSTM takes 0.1 ms in a long file, but 6 ms for a call of a few frames, because each call lays out the
+weights anew; and for one item or one frame its bits are others than for more.
 
 Axes: hidden [B, C, L]; steps [B, L, C]; L frames.
 """
