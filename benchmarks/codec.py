@@ -4,6 +4,8 @@ same weights, and of our quantizer beside vector-quantize-pytorch's.
     python -m benchmarks.codec [--json] [--batch 1 8] [--peers nacre encodec24k ...] [--compile]
 
 One thread, clips of 10 s, all in turn, medians of 5; seconds of audio per second, and ratios of the same run.
+`own_encodec_streaming_vs_reference` compares our EnCodec, streamed in chunks of 80 and of 20 ms, with the reference on
+whole files: it doesn't stream.
 """
 
 import argparse
@@ -15,12 +17,13 @@ from rich.table import Table
 
 from benchmarks.compilation import compile_speedups
 from benchmarks.machine import describe_machine
-from benchmarks.peers import OWN, PEERS
+from benchmarks.peers import OWN, PEERS, encodec_24k_streams
 from benchmarks.quantizers import rvq_speedup
 from benchmarks.timing import median_seconds
 
 SECONDS = 10
 STEPS = ("encode", "decode")
+CHUNKS_MS = (80, 20)
 Rates = dict[str, dict[str, float]]
 
 
@@ -46,6 +49,19 @@ def speedups(rates: Rates) -> Rates:
     references = [name for name in rates if name in PEERS and name != "nacre"]
     return {f"speedup_vs_{name}": ratio("nacre", name) for name in references} | {
         f"{own}_vs_reference": ratio(own, theirs) for own, theirs in OWN.items() if own in rates
+    }
+
+
+def streaming_vs_reference() -> Rates:
+    """Return how many times faster our EnCodec is in a stream than the reference on whole files, for each chunk."""
+    with torch.inference_mode():
+        peers = encodec_24k_streams(CHUNKS_MS, SECONDS)
+        times = {
+            step: median_seconds({name: getattr(peer, step) for name, peer in peers.items()}, what=f"streams, {step}")
+            for step in STEPS
+        }
+    return {
+        f"{chunk}ms": {step: times[step]["whole"] / times[step][f"{chunk}"] for step in STEPS} for chunk in CHUNKS_MS
     }
 
 
@@ -95,6 +111,12 @@ def main() -> None:
         rvq = rvq_speedup()
         console.print("rvq_speedup_vs_library: " + ", ".join(f"{step} {ratio:.2f}" for step, ratio in rvq.items()))
         result |= by_batch[arguments.batch[0]] | {"rvq_speedup_vs_library": rvq, "by_batch": by_batch}
+        if "encodec24k" in arguments.peers:
+            streaming = streaming_vs_reference()
+            for chunk, steps in streaming.items():
+                ratios_shown = ", ".join(f"{step} {ratio:.2f}" for step, ratio in steps.items())
+                console.print(f"own_encodec_streaming_vs_reference, {chunk}: {ratios_shown}")
+            result["own_encodec_streaming_vs_reference"] = streaming
     if arguments.json:
         print(json.dumps(result))
 

@@ -4,8 +4,9 @@ codec/rows.py says why that matters, and does it for matrix products. Measured o
 stretches of 1 to 3000 outputs of the layers of SEANet and DAC within long ones:
 
  - `conv1d` takes oneDNN for large inputs and an unfolded MKL product for small ones: up to 1e-5 apart. oneDNN alone
-   gives every output the same bits at every length, so in inference on a CPU it is called by its name. (Unfolding by
-   ourselves, with rows enough, does too, but takes twice the time of a long file.)
+   gives every output the same bits at every length, so in inference on a CPU it is called by its name. Unfolding by
+   ourselves, with rows enough, does too; at high rates it takes twice the time of a long file, but where weights are
+   many and outputs few it takes the same, and a fourth in a stream (codec/laid_out.py).
  - `elu` takes another exponential for the last elements of an array, or of a thread's share: 6e-8 apart. `expm1`, `sin`
    and `tanh` don't.
 
@@ -17,6 +18,8 @@ Axes: hidden [B, C, T].
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from codec.laid_out import product, remembered, rows_of
 
 
 def steady(hidden: Tensor) -> bool:
@@ -39,6 +42,18 @@ class SteadyConv1d(nn.Conv1d):
         inputs, weight = input[:, :, None], self.weight[:, :, None]
         mapped: Tensor = torch.ops.aten.mkldnn_convolution(inputs, weight, self.bias, *sizes)
         return mapped[:, :, 0]
+
+
+class UnfoldedConv1d(SteadyConv1d):
+    """One whose weights are many and whose outputs few: as a product with a matrix that is laid out once."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map [B, C, T] to [B, C', T']."""
+        if not steady(input):
+            return super().forward(input)
+        rows = input.unfold(-1, self.kernel_size[0], self.stride[0]).transpose(1, 2).flatten(2)
+        mapped = product(rows.flatten(0, 1), remembered(self.weight, rows_of), self.bias)
+        return mapped.unflatten(0, rows.shape[:2]).transpose(1, 2).contiguous()
 
 
 class SteadyELU(nn.Module):

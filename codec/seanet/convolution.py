@@ -17,8 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codec.laid_out import columns_of, product, remembered
 from codec.seanet.config import SeanetConfig
-from codec.steady import SteadyConv1d
+from codec.steady import SteadyConv1d, UnfoldedConv1d, steady
+
+# A convolution with so many weights is unfolded: its layout would cost a stream more than its sums.
+WIDE = 2**18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,9 @@ class PaddedConv(nn.Module):
         context = (kernel_size - 1) * dilation + 1 - stride
         self.after = config.padding_after(context)
         self.before = context - self.after
-        self.conv = SteadyConv1d(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
+        is_wide = dilation == 1 and inputs * outputs * kernel_size >= WIDE
+        kind = UnfoldedConv1d if is_wide else SteadyConv1d
+        self.conv = kind(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
         self.norm = _norm(config, outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -107,7 +113,12 @@ class TrimmedConvTranspose(nn.Module):
         batch, _, length = hidden.shape
         if length == 0:
             return hidden.new_zeros(batch, self.conv.out_channels, 0), state
-        sounds = (hidden.mT @ self.conv.weight.flatten(1)).unflatten(-1, (-1, 2 * self.stride))
+        weight = self.conv.weight
+        if steady(hidden):
+            sounds = product(hidden.mT.flatten(0, 1), remembered(weight, columns_of), None)
+        else:
+            sounds = hidden.mT.flatten(0, 1) @ weight.flatten(1)
+        sounds = sounds.view(batch, length, -1, 2 * self.stride)
         now, later = sounds.split(self.stride, dim=-1)
         total = now + torch.cat([state[:, None], later[:, :-1]], dim=1)
         assert self.conv.bias is not None

@@ -1,10 +1,10 @@
 """The LSTM at the bottleneck (EnCodec, arXiv 2210.13438, section 3.1): it runs forward in time only.
 
 Where bits must not depend on what is coded together (codec/steady.py) it is written out: the inputs' gates as a product
-of rows enough (codec/rows.py), and the recurrence as a matrix-vector product for each item and frame. Measured on one
-thread at EnCodec's width, the recurrence takes 0.07 ms a frame and layer, in a long file or a short call. oneDNN's LSTM
-takes 0.1 ms in a long file, but 6 ms for a call of a few frames, because each call lays out the weights anew; and for
-one item or one frame its bits are others than for more.
+with a matrix laid out once (codec/laid_out.py), and the recurrence as a matrix-vector product for each item and frame.
+Measured on one thread at EnCodec's width, the recurrence takes 0.07 ms a frame and layer, in a long file or a short
+call. oneDNN's LSTM takes 0.1 ms in a long file, but 6 ms for a call of a few frames, because each call lays out the
+weights anew; and for one item or one frame its bits are others than for more.
 
 Axes: hidden [B, C, L]; steps [B, L, C]; L frames.
 """
@@ -12,10 +12,9 @@ Axes: hidden [B, C, L]; steps [B, L, C]; L frames.
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.rows import pad_items, steady_items
+from codec.laid_out import product, remembered, rows_of
 from codec.steady import steady
 
 
@@ -62,8 +61,7 @@ class ResidualLSTM(nn.Module):
         outputs, cells = [], []
         for layer in range(self.lstm.num_layers):
             of_input, of_output, *biases = self.lstm.all_weights[layer]
-            rows = pad_items(steps.flatten(0, 1), steady_items(steps.shape[0] * steps.shape[1], 1))
-            gates = F.linear(rows, of_input, biases[0] + biases[1])[: steps.shape[0] * steps.shape[1]]
+            gates = product(steps.flatten(0, 1), remembered(of_input, rows_of), biases[0] + biases[1])
             items = zip(gates.view(*steps.shape[:2], -1), state.output[layer], state.cell[layer], strict=True)
             results = [recur(of_output, *item) for item in items]
             steps = torch.stack([result[0] for result in results])

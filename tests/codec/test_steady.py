@@ -1,5 +1,7 @@
 """The same bits in a file, in a piece of it, and beside others; the same formulas as torch's own."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from codec.seanet.lstm import ResidualLSTM
-from codec.steady import SteadyConv1d, SteadyELU
+from codec.steady import SteadyConv1d, SteadyELU, UnfoldedConv1d
 
 
 def cut(tensor, size, overlap=0):
@@ -41,6 +43,42 @@ def test_padding_and_strides_are_those_of_torch():
     hidden = torch.randn(2, 3, 45)
     expected = functional.conv1d(hidden, convolution.weight, convolution.bias, stride=5, padding=3)
     torch.testing.assert_close(convolution(hidden), expected)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "stride"), [(64, 32, 7, 1), (32, 16, 16, 8), (6, 5, 4, 2)])
+@torch.inference_mode()
+def test_unfolded_convolutions_in_pieces(inputs, outputs, kernel, stride):
+    convolution = UnfoldedConv1d(inputs, outputs, kernel, stride=stride)
+    hidden = torch.randn(2, inputs, 60 * stride + kernel - stride)
+    whole = convolution(hidden)
+    expected = functional.conv1d(hidden, convolution.weight, convolution.bias, stride=stride)
+    torch.testing.assert_close(whole, expected)
+    for frames in (1, 2, 7, 40):
+        parts = [convolution(piece) for piece in cut(hidden, frames * stride, kernel - stride)]
+        assert torch.equal(torch.cat(parts, -1), whole)
+    assert torch.equal(convolution(hidden[1:]), whole[1:])
+
+
+def test_a_layout_follows_its_weight():
+    convolution, hidden = UnfoldedConv1d(8, 4, 3), torch.randn(1, 8, 20)
+    twin = copy.deepcopy(convolution)
+
+    def check(changed):
+        with torch.inference_mode():
+            expected = functional.conv1d(hidden, changed.weight, changed.bias)
+            torch.testing.assert_close(changed(hidden), expected)
+
+    check(convolution)
+    optimizer = torch.optim.AdamW(convolution.parameters(), lr=0.1)
+    convolution(hidden).sum().backward()
+    optimizer.step()
+    check(convolution)
+    convolution.load_state_dict(twin.state_dict())
+    check(convolution)
+    convolution.weight.data = 2 * convolution.weight.data
+    check(convolution)
+    check(copy.deepcopy(convolution))
+    assert convolution.state_dict().keys() == {"weight", "bias"}
 
 
 @torch.inference_mode()
