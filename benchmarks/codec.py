@@ -2,19 +2,24 @@
 same weights, and of our quantizer beside vector-quantize-pytorch's.
 
     python -m benchmarks.codec [--json] [--batch 1 8] [--peers nacre encodec24k ...] [--compile]
+                               [--package PACKAGE --clips CLIPS]
 
 One thread, clips of 10 s, all in turn, medians of 5; seconds of audio per second, and ratios of the same run.
 `own_encodec_streaming_vs_reference` compares our EnCodec, streamed in chunks of 80 and of 20 ms, with the reference on
-whole files: it doesn't stream.
+whole files: it doesn't stream. What entropy coding saves is measured with a trained package and clips that it never
+heard (benchmarks/entropy.py); without them `entropy_saving` and `entropy_realtime_factor` are null.
 """
 
 import argparse
+import dataclasses
 import json
+from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import entropy
 from benchmarks.compilation import compile_speedups
 from benchmarks.machine import describe_machine
 from benchmarks.peers import OWN, PEERS, encodec_24k_streams
@@ -84,13 +89,26 @@ def show_compiled(console: Console, compiled: dict[str, dict[str, dict[str, floa
     console.print(table)
 
 
+def entropy_figures(package: Path | None, clips: Path | None) -> dict[str, object]:
+    """Return what benchmarks/entropy.py measures, by the same names; nulls without a package."""
+    if package is None or clips is None:
+        return dict.fromkeys(field.name for field in dataclasses.fields(entropy.EntropyFigures))
+    figures = entropy.measure(package, clips)
+    entropy.show(figures)
+    return dataclasses.asdict(figures)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", action="store_true", help="end with one JSON object; batch by batch in `by_batch`")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="clips in a batch; the first is on top")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS), help="which to run")
     parser.add_argument("--compile", action="store_true", help="measure where torch.compile pays, and nothing else")
+    parser.add_argument("--package", type=Path, help="trained package with entropy tables, for what they save")
+    parser.add_argument("--clips", type=Path, help="folder of audio that the package never heard")
     arguments = parser.parse_args()
+    if (arguments.package is None) != (arguments.clips is None):
+        parser.error("--package and --clips go together")
     torch.manual_seed(0)
     torch.set_num_threads(1)
     console = Console()
@@ -117,6 +135,7 @@ def main() -> None:
                 ratios_shown = ", ".join(f"{step} {ratio:.2f}" for step, ratio in steps.items())
                 console.print(f"own_encodec_streaming_vs_reference, {chunk}: {ratios_shown}")
             result["own_encodec_streaming_vs_reference"] = streaming
+        result |= entropy_figures(arguments.package, arguments.clips)
     if arguments.json:
         print(json.dumps(result))
 

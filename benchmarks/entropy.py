@@ -40,7 +40,7 @@ class EntropyFigures:
     entropy_saving: dict[str, float]
     container_saving: dict[str, float]
     entropy_realtime_factor: dict[str, float]
-    clips: int
+    entropy_clips: int
 
 
 def measure(package: Path, clips: Path) -> EntropyFigures:
@@ -59,7 +59,7 @@ def measure(package: Path, clips: Path) -> EntropyFigures:
         entropy_saving={rates[stages]: share for stages, share in saving.items()},
         container_saving={rates[stages]: _container_saving(model, codes, stages) for stages in saving},
         entropy_realtime_factor=_speed(model, codes),
-        clips=len(paths),
+        entropy_clips=len(paths),
     )
 
 
@@ -103,7 +103,7 @@ def _speed(model: LoadedPackage, codes: list[NDArray[np.int64]]) -> dict[str, fl
 
 def show(figures: EntropyFigures) -> None:
     """Print the figures as a table."""
-    table = Table("kbps", "codes smaller by", "container smaller by", title=f"{figures.clips} clips")
+    table = Table("kbps", "codes smaller by", "container smaller by", title=f"{figures.entropy_clips} clips")
     for rate, share in figures.entropy_saving.items():
         table.add_row(rate, f"{share:.1%}", f"{figures.container_saving[rate]:.1%}")
     speed = figures.entropy_realtime_factor
