@@ -64,35 +64,32 @@ def dac_24k(batch: int, seconds: int) -> dict[str, Peer]:
     return {"dac24k": reference, "own_dac": ours(own_dac(model), audio, 32)}
 
 
-def encodec_24k_streams(chunks_ms: tuple[int, ...], seconds: int) -> dict[str, Peer]:
-    """Return EnCodec at 24 kHz, 6 kbps, on whole files as `whole`, and our own, streamed in chunks, by their ms."""
+def encodec_24k_streams(chunk_ms: int, seconds: int) -> dict[str, Peer]:
+    """Return EnCodec at 24 kHz, 6 kbps, `own` as a stream of chunks, and the `reference` on each chunk by itself.
+
+    The reference doesn't stream: chunk by chunk it forgets what came before, and what it gives is not the file's.
+    """
     model = EncodecModel(EncodecConfig()).eval()
-    audio = noise(1, seconds, 24_000)
-    encoded = model.encode(audio, bandwidth=6.0)
-    reference = Peer(
-        encode=lambda: model.encode(audio, bandwidth=6.0),
-        decode=lambda: model.decode(encoded.audio_codes, encoded.audio_scales),
-    )
-    codec = own_encodec(model)
-    return {"whole": reference} | {f"{chunk}": streamed(codec, audio, 8, chunk) for chunk in chunks_ms}
-
-
-def streamed(codec: Codec, audio: Tensor, stages: int, chunk_ms: int) -> Peer:
-    """Return a codec of ours that takes audio [B, C, T] in chunks, and gives audio for the codes of each chunk."""
+    codec, stages = own_encodec(model), 8
+    audio = noise(1, seconds, codec.config.sample_rate)
     size = chunk_ms * codec.config.sample_rate // 1000
     chunks = [audio[..., start : start + size] for start in range(0, audio.shape[-1], size)]
 
     def encode() -> list[Tensor]:
-        with codec.streaming(len(audio), num_quantizers=stages) as stream:
+        with codec.streaming(num_quantizers=stages) as stream:
             return [*(stream.encode(chunk) for chunk in chunks), stream.finish_encoding()]
 
     codes = encode()
 
     def decode() -> list[Tensor]:
-        with codec.streaming(len(audio), num_quantizers=stages) as stream:
+        with codec.streaming(num_quantizers=stages) as stream:
             return [*(stream.decode(part) for part in codes), stream.finish_decoding()]
 
-    return Peer(encode=encode, decode=decode)
+    reference = Peer(
+        encode=lambda: [model.encode(chunk, bandwidth=6.0) for chunk in chunks],
+        decode=lambda: [model.decode(part[None], [None]) for part in codes if part.shape[-1]],
+    )
+    return {"own": Peer(encode=encode, decode=decode), "reference": reference}
 
 
 # What runs beside each other; each builder returns a reference, and our own where we have it.
