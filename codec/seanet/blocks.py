@@ -5,6 +5,7 @@ Deviation from SoundStream's figure: activations come before convolutions, as in
 Axes: hidden [B, C, T]; T samples at the unit's own rate.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from codec.seanet.config import SeanetConfig
 from codec.seanet.convolution import PaddedConv
 from codec.seanet.sequence import extend_layers, start_layers
-from codec.steady import SteadyELU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +28,14 @@ class UnitState:
 class ResidualUnit(nn.Module):
     """A dilated convolution and one of a single sample, added to a shortcut."""
 
-    def __init__(self, config: SeanetConfig, width: int, dilation: int) -> None:
+    def __init__(self, config: SeanetConfig, width: int, dilation: int, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.width = width
         inner = width // config.compression
         self.block = nn.Sequential(
-            SteadyELU(),
+            activation(),
             PaddedConv(config, width, inner, config.residual_kernel_size, dilation=dilation),
-            SteadyELU(),
+            activation(),
             PaddedConv(config, inner, width, 1),
         )
         self.shortcut = PaddedConv(config, width, width, 1) if config.conv_shortcut else nn.Identity()
@@ -60,6 +60,7 @@ class ResidualUnit(nn.Module):
         return changed, UnitState(block=block, waiting=waiting[..., count:])
 
 
-def residual_units(config: SeanetConfig, width: int) -> list[nn.Module]:
-    """Return the units of one rate, their dilations growing."""
-    return [ResidualUnit(config, width, config.dilation_growth**unit) for unit in range(config.residual_units)]
+def residual_units(config: SeanetConfig, width: int, activation: Callable[[], nn.Module]) -> list[nn.Module]:
+    """Return the units of one rate, their dilations growing, with activations made by `activation`."""
+    dilations = [config.dilation_growth**unit for unit in range(config.residual_units)]
+    return [ResidualUnit(config, width, dilation, activation) for dilation in dilations]

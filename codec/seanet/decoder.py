@@ -3,7 +3,8 @@
 Sources: SoundStream (arXiv 2107.03312, section III.B), EnCodec (arXiv 2210.13438, section 3.1).
 
 A causal one can go on where it stopped. With reflected padding its first audio comes once `kernel_size` frames are
-there, and from then on each hop as soon as its frame is.
+there, and from then on each hop as soon as its frame is. Activations are torch's own, quicker than those of the encoder
+(codec/steady.py): codes must be the same to the bit, audio within 1e-5.
 
 Axes: quantized [B, D, L]; reconstruction [B, C, L * hop_length].
 """
@@ -19,7 +20,6 @@ from codec.seanet.config import SeanetConfig
 from codec.seanet.convolution import ConvState, PaddedConv, TrimmedConvTranspose
 from codec.seanet.lstm import ResidualLSTM
 from codec.seanet.sequence import extend_layers, start_layers
-from codec.steady import SteadyELU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,11 @@ class SeanetDecoder(nn.Module):
         if network.lstm_layers:
             layers.append(ResidualLSTM(width, network.lstm_layers))
         for stride in network.ratios:
-            layers += [SteadyELU(), TrimmedConvTranspose(network, width, width // 2, stride)]
+            layers += [nn.ELU(), TrimmedConvTranspose(network, width, width // 2, stride)]
             width //= 2
-            layers += residual_units(network, width)
+            layers += residual_units(network, width, nn.ELU)
         self.layers = nn.Sequential(*layers)
-        self.activation = SteadyELU()
+        self.activation = nn.ELU()
         self.project = PaddedConv(network, width, config.channels, network.kernel_size)
 
     def forward(self, quantized: Tensor) -> Tensor:

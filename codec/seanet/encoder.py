@@ -43,7 +43,7 @@ class SeanetEncoder(nn.Module):
         width = network.filters
         layers: list[nn.Module] = [PaddedConv(network, config.channels, width, network.kernel_size)]
         for stride in reversed(network.ratios):
-            layers += residual_units(network, width)
+            layers += residual_units(network, width, SteadyELU)
             layers += [SteadyELU(), PaddedConv(network, width, 2 * width, 2 * stride, stride=stride)]
             width *= 2
         if network.lstm_layers:
