@@ -35,8 +35,9 @@ Rates = dict[str, dict[str, float]]
 
 def measure(names: list[str], batch: int) -> Rates:
     """Return seconds of audio per second for each peer, encode and decode."""
-    with torch.inference_mode():
+    with torch.no_grad():
         peers = {key: peer for name in names for key, peer in PEERS[name](batch, SECONDS).items()}
+    with torch.inference_mode():
         times = {
             step: median_seconds(
                 {name: getattr(peer, step) for name, peer in peers.items()}, what=f"batch {batch}, {step}"
@@ -62,8 +63,9 @@ def streaming_vs_reference() -> Rates:
     """Return how many times faster our EnCodec is in a stream than the reference on the same chunks, for each size."""
     ratios = {}
     for chunk in CHUNKS_MS:
-        with torch.inference_mode():
+        with torch.no_grad():
             peers = encodec_24k_streams(chunk, STREAM_SECONDS)
+        with torch.inference_mode():
             times = {
                 step: median_seconds(
                     {name: getattr(peer, step) for name, peer in peers.items()}, what=f"{chunk} ms, {step}"

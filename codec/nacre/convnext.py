@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.nacre.config import NacreConfig
+from codec.steady import SteadyLinear
 
 LAYER_SCALE = 0.1
 
@@ -27,8 +28,8 @@ class ConvNeXtBlock(nn.Module):
         padding = 0 if network.causal else kernel_size // 2
         self.depthwise = nn.Conv1d(width, width, kernel_size, groups=width, padding=padding)
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.expand = nn.Linear(width, expansion * width)
-        self.project = nn.Linear(expansion * width, width)
+        self.expand = SteadyLinear(width, expansion * width)
+        self.project = SteadyLinear(expansion * width, width)
         self.scale = nn.Parameter(torch.full((width,), LAYER_SCALE))
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from codec.nacre.config import NacreConfig
 from codec.nacre.convnext import ConvNeXtBlock, extend_blocks, start_blocks
 from codec.nacre.framing import extend_sum, overlap_add
 from codec.nacre.linear_skip import LinearSynthesis
+from codec.steady import SteadyLinear
 
 MAX_LOG_MAGNITUDE = 5.0
 PHASOR_EPSILON = 1e-4
@@ -34,7 +35,7 @@ class InverseSTFTHead(nn.Module):
         self.fft_length = network.fft_length
         self.hop_length = config.hop_length // network.upsampling
         self.before = network.transform_before(config.hop_length)
-        self.project = nn.Linear(network.width, self.channels * 3 * (self.fft_length // 2 + 1))
+        self.project = SteadyLinear(network.width, self.channels * 3 * (self.fft_length // 2 + 1))
         self.register_buffer("window", torch.hann_window(self.fft_length), persistent=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -95,9 +96,9 @@ class Decoder(nn.Module):
 
         self.can_stream = network.causal
         self.upsampling = upsampling
-        self.embed = nn.Linear(config.latent_dim, width)
+        self.embed = SteadyLinear(config.latent_dim, width)
         self.blocks = blocks(network.decoder_blocks)
-        self.upsample = nn.Linear(width, upsampling * width)
+        self.upsample = SteadyLinear(width, upsampling * width)
         self.blocks_upsampled = blocks(network.decoder_blocks_upsampled)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = InverseSTFTHead(config)

@@ -17,6 +17,7 @@ from codec.nacre.convnext import ConvNeXtBlock, extend_blocks, start_blocks
 from codec.nacre.framing import split_frames
 from codec.nacre.linear_skip import LinearAnalysis
 from codec.rows import pad_items, steady_items
+from codec.steady import SteadyLinear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +40,11 @@ class Encoder(nn.Module):
         self.hop_length = config.hop_length
         self.frame_length = network.frame_length
         self.before = network.frame_before(config.hop_length)
-        self.embed = nn.Linear(config.channels * network.frame_length, network.width)
+        self.embed = SteadyLinear(config.channels * network.frame_length, network.width)
         self.norm_in = nn.LayerNorm(network.width, eps=1e-6)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(network) for _ in range(network.encoder_blocks)))
         self.norm_out = nn.LayerNorm(network.width, eps=1e-6)
-        self.project = nn.Linear(network.width, config.latent_dim)
+        self.project = SteadyLinear(network.width, config.latent_dim)
         self.skip = LinearAnalysis(config)
 
     def forward(self, audio: Tensor, inside: Tensor | None = None) -> Tensor:
