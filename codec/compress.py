@@ -8,13 +8,15 @@ Axes: samples [channels, T]; codes [S, K, L], S streams; scales [S, N], N segmen
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_length
 from codec.config import CodecConfig
-from codec.container import Header, fit_block, read_container, read_header, write_container
+from codec.container import Header, container_bytes, fit_block, read_container, read_header, write_container
 from codec.errors import AudioError, BitstreamError, CapabilityError, LimitError, ModelMismatchError
 from codec.model import Codec
 from codec.package import Package
@@ -87,7 +89,10 @@ def container_of(
         coder=b"" if model.coder is None else model.coder.fingerprint,
         overlap=None if config.segments is None else config.segments.overlap,
     )
-    return write_container(header, codes, scales, model.coder)
+    data = write_container(header, codes, scales, model.coder)
+    if model.coder is not None and len(data) > container_bytes(packed := dataclasses.replace(header, coder=b"")):
+        return write_container(packed, codes, scales)
+    return data
 
 
 def _frames_per_block(config: CodecConfig, num_streams: int, num_quantizers: int) -> int:

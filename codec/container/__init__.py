@@ -22,7 +22,7 @@ from codec.container.reader import ContainerReader, read_header
 from codec.container.recovery import Recovered, recover_container
 from codec.container.scan import BadStretch, ScanReport, scan_container
 from codec.container.stream import Container, ContainerStream, read_container
-from codec.container.writer import ContainerWriter, write_container
+from codec.container.writer import ContainerWriter, container_bytes, write_container
 
 __all__ = [
     "FINGERPRINT_BYTES",
@@ -36,6 +36,7 @@ __all__ = [
     "Header",
     "Recovered",
     "ScanReport",
+    "container_bytes",
     "fit_block",
     "read_container",
     "read_header",

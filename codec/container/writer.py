@@ -12,9 +12,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.container.block import Block, write_block
+from codec.container.block import Block, blocks_bytes, write_block
 from codec.container.coder import BlockCoder, require_coder
-from codec.container.footer import INDEX_STEP, Footer, write_footer
+from codec.container.footer import INDEX_STEP, Footer, footer_bytes, write_footer
 from codec.container.header import Header, parse_header, write_header
 
 
@@ -153,6 +153,11 @@ def write_container(
         _write_segments(writer, header, codes, scales)
     writer.close(num_samples=header.num_samples, source_num_samples=header.source_num_samples)
     return buffer.getvalue()
+
+
+def container_bytes(header: Header) -> int:
+    """Return the size of a container of packed codes with this header and its totals."""
+    return len(write_header(header)) + blocks_bytes(header)[1] + footer_bytes(header.num_blocks)
 
 
 def _write_segments(

@@ -3,8 +3,8 @@
 Sources: SoundStream (arXiv 2107.03312, section III.B), EnCodec (arXiv 2210.13438, section 3.1).
 
 A causal one can go on where it stopped. With reflected padding its first audio comes once `kernel_size` frames are
-there, and from then on each hop as soon as its frame is. Activations are torch's own, quicker than those of the encoder
-(codec/steady.py): codes must be the same to the bit, audio within 1e-5.
+there, and from then on each hop as soon as its frame is. Activations and a whole file's LSTM are torch's own, quicker
+than those of the encoder (codec/steady.py): codes must be the same to the bit, audio within 1e-5.
 
 Axes: quantized [B, D, L]; reconstruction [B, C, L * hop_length].
 """
@@ -42,7 +42,7 @@ class SeanetDecoder(nn.Module):
         width = network.filters * 2 ** len(network.ratios)
         layers: list[nn.Module] = [PaddedConv(network, config.latent_dim, width, network.kernel_size)]
         if network.lstm_layers:
-            layers.append(ResidualLSTM(width, network.lstm_layers))
+            layers.append(ResidualLSTM(width, network.lstm_layers, exact=False))
         for stride in network.ratios:
             layers += [nn.ELU(), TrimmedConvTranspose(network, width, width // 2, stride)]
             width //= 2

@@ -47,7 +47,7 @@ class SeanetEncoder(nn.Module):
             layers += [SteadyELU(), PaddedConv(network, width, 2 * width, 2 * stride, stride=stride)]
             width *= 2
         if network.lstm_layers:
-            layers.append(ResidualLSTM(width, network.lstm_layers))
+            layers.append(ResidualLSTM(width, network.lstm_layers, exact=True))
         self.layers = nn.Sequential(*layers)
         self.activation = SteadyELU()
         self.film = FiLM(width) if network.denoising else None

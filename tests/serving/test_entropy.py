@@ -9,6 +9,9 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
+from codec.audio import Audio
+from codec.compress import compress
+from codec.container import container_bytes, read_header
 from codec.entropy import EntropyTables
 from codec.errors import PackageError
 from codec.package import open_package
@@ -66,6 +69,13 @@ def test_commands_code_and_decode_it(run, package, fitted, sound, tmp_path):
     refused = run("decode", tmp_path / "coded.nac", tmp_path / "no.wav", "--model", package)
     assert refused.exit_code == 1
     assert f"needs the entropy tables {tables}" in str(refused.exception)
+
+
+def test_a_container_is_never_larger_than_packed(package, fitted):
+    packed, coded = load_package(package), load_package(fitted)
+    noise = Audio(samples=np.random.default_rng(0).normal(0, 0.3, (1, 900)).astype(np.float32), sample_rate=8_000)
+    assert compress(coded, noise) == compress(packed, noise)
+    assert len(compress(packed, noise)) == container_bytes(read_header(compress(packed, noise)))
 
 
 def test_parts_and_damaged_ones_decode_too(run, fitted, sound, tmp_path):
