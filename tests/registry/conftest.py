@@ -33,7 +33,6 @@ def _tiny_codec():
 
 @pytest.fixture(scope="session")
 def tiny_codec():
-    torch.set_num_threads(1)
     return _tiny_codec()
 
 

@@ -1,8 +1,5 @@
 """`nacre encode` and `nacre decode`: what they write, and how they refuse."""
 
-import io
-
-import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -42,15 +39,12 @@ def test_there_and_back(nacre, speech, tmp_path):
     assert (info.frames, info.samplerate, info.channels, info.format) == (8820, 22_050, 2, "FLAC")
 
 
-def test_local_and_http_give_the_same_bytes_and_audio(nacre, client, speech, tmp_path):
+def test_local_and_http_give_the_same_bytes(nacre, client, speech, tmp_path):
     nacre("encode", speech, tmp_path / "a.nac", "--num-quantizers", 3)
     by_http = client.post("/v1/encode?num_quantizers=3", content=speech.read_bytes())
     assert by_http.content == (tmp_path / "a.nac").read_bytes()
     nacre("decode", tmp_path / "a.nac", tmp_path / "a.wav")
-    remote, _ = soundfile.read(io.BytesIO(client.post("/v1/decode", content=by_http.content).content), dtype="int16")
-    local, _ = soundfile.read(tmp_path / "a.wav", dtype="int16")
-    # Codes are the same to the bit; audio may round to the next step where threads divide an array elsewhere.
-    assert np.abs(remote.astype(int) - local).max() <= 1
+    assert client.post("/v1/decode", content=by_http.content).content == (tmp_path / "a.wav").read_bytes()
 
 
 def test_a_refused_input_leaves_the_old_output(nacre, speech, tmp_path):
