@@ -1,7 +1,7 @@
 """Speed of the default codec beside EnCodec, Mimi and DAC, of our own EnCodec and DAC beside the references with the
 same weights, and of our quantizer beside vector-quantize-pytorch's.
 
-    python -m benchmarks.codec [--json] [--batch 1 8] [--peers nacre encodec24k ...] [--compile]
+    python benchmarks/codec.py [--json] [--batch 1 8] [--peers nacre encodec24k ...] [--compile]
                                [--package PACKAGE --clips CLIPS]
 
 One thread, clips of 10 s, all in turn, medians of 5; seconds of audio per second, and ratios of the same run.
@@ -13,7 +13,11 @@ never heard (benchmarks/entropy.py); without them `entropy_saving` and `entropy_
 import argparse
 import dataclasses
 import json
+import sys
 from pathlib import Path
+
+if not __package__:  # Run as a file: beside it `codec` would be this module.
+    sys.path[0] = str(Path(__file__).parents[1])
 
 import torch
 from rich.console import Console
