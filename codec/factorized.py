@@ -23,7 +23,7 @@ from codec.config import QuantizerConfig
 from codec.distributed import sum_over_ranks, world_size
 from codec.health import CodebookHealth, codebook_health, dead_entries
 from codec.kmeans import kmeans
-from codec.quantizer import KMEANS_ITERATIONS, QuantizerOutput
+from codec.quantizer import KMEANS_ITERATIONS, QuantizerOutput, rows_of_latents
 
 
 class FactorizedStage(nn.Module):
@@ -76,7 +76,7 @@ class FactorizedResidualVectorQuantizer(nn.Module):
 
         Give it many times `codebook_size` frames, the same on every rank.
         """
-        residual = _rows(latents)
+        residual = rows_of_latents(latents)
         generator = torch.Generator().manual_seed(seed)
         for stage in self._stages():
             projected = stage.in_proj(residual)
@@ -95,7 +95,7 @@ class FactorizedResidualVectorQuantizer(nn.Module):
         """Map latents [B, D, L] to codes [B, num_quantizers, L], int64."""
         with torch.autocast(latents.device.type, enabled=False):
             batch, _, frames = latents.shape
-            residual = _rows(latents)
+            residual = rows_of_latents(latents)
             codes = []
             for stage in self._stages()[:num_quantizers]:
                 index = stage.nearest(stage.in_proj(residual))
@@ -126,7 +126,7 @@ class FactorizedResidualVectorQuantizer(nn.Module):
 
     def _quantize(self, latents: Tensor, num_quantizers: Tensor) -> QuantizerOutput:
         batch, dimension, frames = latents.shape
-        residual = _rows(latents)
+        residual = rows_of_latents(latents)
         quantized = torch.zeros_like(residual)
         codes, commitments, pulls = [], [], []
         for number, stage in enumerate(self._stages()):
@@ -173,11 +173,6 @@ class FactorizedResidualVectorQuantizer(nn.Module):
     def _stages(self) -> list[FactorizedStage]:
         """Return the stages, typed."""
         return [stage for stage in self.stages if isinstance(stage, FactorizedStage)]
-
-
-def _rows(latents: Tensor) -> Tensor:
-    """Lay latents [B, D, L] out as rows [B * L, D] in fp32."""
-    return latents.transpose(1, 2).reshape(-1, latents.shape[1]).float()
 
 
 def _distance(first: Tensor, second: Tensor, batch: int) -> Tensor:

@@ -76,7 +76,7 @@ class ResidualVectorQuantizer(nn.Module):
 
         Give it many times `codebook_size` frames, the same on every rank.
         """
-        residual = _rows(latents)
+        residual = rows_of_latents(latents)
         generator = torch.Generator().manual_seed(seed)
         for stage in range(self.config.num_quantizers):
             codebook = kmeans(residual, self.config.codebook_size, iterations=KMEANS_ITERATIONS, generator=generator)
@@ -96,7 +96,7 @@ class ResidualVectorQuantizer(nn.Module):
         """Map latents [B, D, L] to codes [B, num_quantizers, L], int64."""
         with torch.autocast(latents.device.type, enabled=False):
             batch, _, frames = latents.shape
-            residual = _rows(latents)
+            residual = rows_of_latents(latents)
             codes = []
             for stage in range(num_quantizers):
                 index = nearest(residual, self.codebooks[stage])
@@ -121,7 +121,7 @@ class ResidualVectorQuantizer(nn.Module):
 
     def _quantize(self, latents: Tensor, num_quantizers: Tensor) -> QuantizerOutput:
         batch, dimension, frames = latents.shape
-        inputs = _rows(latents)
+        inputs = rows_of_latents(latents)
         residual = inputs
         quantized = torch.zeros_like(inputs)
         codes, losses, counts, sums = [], [], [], []
@@ -187,6 +187,6 @@ class ResidualVectorQuantizer(nn.Module):
         return codebook_health(self.cluster_sizes, self.expiry_rate, self.config.dead_share)
 
 
-def _rows(latents: Tensor) -> Tensor:
+def rows_of_latents(latents: Tensor) -> Tensor:
     """Lay latents [B, D, L] out as rows [B * L, D] in fp32."""
     return latents.transpose(1, 2).reshape(-1, latents.shape[1]).float()

@@ -1,62 +1,17 @@
-"""Tiny codecs, quick to build, and real enough to code audio: one, and one that codes stereo in segments."""
+"""Tiny codecs of every kind, and packages of them."""
 
 import functools
 
 import pytest
 import torch
 
-from codec.config import CodecConfig, QuantizerConfig
+from codec.config import QuantizerConfig
 from codec.dac.config import DacConfig
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
-from codec.segmentation import Segmentation
 from codec.weights import load_package, write_package
-
-
-def tiny_config(**changes):
-    network = NacreConfig(
-        width=16,
-        encoder_blocks=1,
-        decoder_blocks=1,
-        decoder_blocks_upsampled=1,
-        frame_length=64,
-        fft_length=64,
-        kernel_size=3,
-    )
-    quantizer = QuantizerConfig(num_quantizers=4, codebook_size=16)
-    defaults = {"name": "tiny", "sample_rate": 8_000, "hop_length": 32, "latent_dim": 8}
-    return CodecConfig(**{**defaults, "quantizer": quantizer, "network": network, **changes})
-
-
-def tiny_codec(seed=0, **changes):
-    torch.manual_seed(seed)
-    config = tiny_config(**changes)
-    codec = Codec(config)
-    audio = 0.1 * torch.randn(4, config.channels, 4000)
-    codec.initialize_network(audio)
-    codec.initialize_codebooks(audio)
-    return codec.eval()
-
-
-def segmented_codec(seed=0, **changes):
-    """Segments of 16 frames, which overlap by a part of a hop more than one."""
-    torch.manual_seed(seed)
-    network = SeanetConfig(
-        filters=4,
-        ratios=(5, 3, 2),
-        lstm_layers=1,
-        causal=False,
-        norm="time_group",
-        segments=Segmentation(length=480, overlap=48),
-    )
-    quantizer = QuantizerConfig(num_quantizers=4, codebook_size=16)
-    defaults = {"name": "segmented", "family": "seanet", "sample_rate": 8_000, "channels": 2, "hop_length": 30}
-    config = CodecConfig(**{**defaults, "latent_dim": 8, "quantizer": quantizer, "network": network, **changes})
-    codec = Codec(config)
-    codec.initialize_codebooks(0.1 * torch.randn(8, config.channels, 480))
-    return codec.eval()
-
+from tiny import segmented_codec, tiny_codec, tiny_config
 
 DAC = {"encoder_width": 4, "decoder_width": 16, "dilations": (1, 3)}
 SOUNDSTREAM = {

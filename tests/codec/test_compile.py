@@ -9,6 +9,7 @@ from codec.config import QuantizerConfig
 from codec.dac.config import DacConfig
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
+from tiny import NETWORK
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,18 +21,7 @@ pytestmark = [
 
 FAMILIES = {
     "nacre": {},
-    "nacre causal": {
-        "network": NacreConfig(
-            width=16,
-            encoder_blocks=1,
-            decoder_blocks=1,
-            decoder_blocks_upsampled=1,
-            frame_length=64,
-            fft_length=64,
-            kernel_size=3,
-            causal=True,
-        )
-    },
+    "nacre causal": {"network": NacreConfig(**NETWORK, causal=True)},
     "seanet": {"family": "seanet", "network": SeanetConfig(filters=4, ratios=(8, 4), lstm_layers=1)},
     "dac": {
         "family": "dac",

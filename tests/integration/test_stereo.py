@@ -14,6 +14,7 @@ from nacre import cli
 from serving.app import create_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
+from tiny import TRAINED_NETWORK
 
 RATE = 16_000
 LEFT_HZ, RIGHT_HZ = 400.0, 1000.0
@@ -26,15 +27,7 @@ CONFIG = {
             "hop_length": 160,
             "latent_dim": 24,
             "quantizer": {"num_quantizers": 4, "codebook_size": 64, "ema_decay": 0.9},
-            "network": {
-                "width": 16,
-                "expansion": 2,
-                "encoder_blocks": 1,
-                "decoder_blocks": 1,
-                "decoder_blocks_upsampled": 1,
-                "frame_length": 320,
-                "fft_length": 320,
-            },
+            "network": TRAINED_NETWORK,
         },
         "loss": {"mel_windows": [128, 512], "mel_bands": [10, 40], "stft_windows": [256]},
         "discriminator": {"start_step": 15, "lead_steps": 1, "segment_samples": 1600, "windows": [256], "width": 4},

@@ -9,37 +9,16 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-import torch
 
-from codec.config import CodecConfig, QuantizerConfig
-from codec.model import Codec
-from codec.nacre.config import NacreConfig
 from codec.weights import load_package, write_package
 from serving.app import create_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
+from tiny import tiny_codec
 
 
 def write_tiny_package(directory, name="tiny", seed=0):
-    network = NacreConfig(
-        width=16,
-        encoder_blocks=1,
-        decoder_blocks=1,
-        decoder_blocks_upsampled=1,
-        frame_length=64,
-        fft_length=64,
-        kernel_size=3,
-    )
-    quantizer = QuantizerConfig(num_quantizers=4, codebook_size=16)
-    config = CodecConfig(
-        name=name, sample_rate=8_000, hop_length=32, latent_dim=8, quantizer=quantizer, network=network
-    )
-    torch.manual_seed(seed)
-    codec = Codec(config)
-    audio = 0.1 * torch.randn(4, 1, 4000)
-    codec.initialize_network(audio)
-    codec.initialize_codebooks(audio)
-    write_package(directory, codec.eval(), metrics={}, lineage={})
+    write_package(directory, tiny_codec(seed, name=name), metrics={}, lineage={})
     return directory
 
 

@@ -5,16 +5,12 @@ import io
 import numpy as np
 import pytest
 import soundfile
-import torch
 from click.testing import CliRunner
 
-from codec.config import CodecConfig, QuantizerConfig
-from codec.model import Codec
-from codec.seanet.config import SeanetConfig
-from codec.segmentation import Segmentation
 from codec.weights import load_package, write_package
 from nacre import cli
 from serving.transcode import Settings, transcode_tree
+from tiny import segmented_codec
 
 LENGTH = 4321
 
@@ -22,22 +18,8 @@ LENGTH = 4321
 @pytest.fixture(scope="module")
 def stereo(tmp_path_factory):
     """A package whose segments are 0.06 s long and overlap by 6 ms."""
-    torch.manual_seed(0)
-    segments = Segmentation(length=480, overlap=48)
-    config = CodecConfig(
-        name="stereo",
-        family="seanet",
-        sample_rate=8_000,
-        channels=2,
-        hop_length=30,
-        latent_dim=8,
-        quantizer=QuantizerConfig(num_quantizers=4, codebook_size=16),
-        network=SeanetConfig(filters=4, ratios=(5, 3, 2), causal=False, norm="time_group", segments=segments),
-    )
-    codec = Codec(config).eval()
-    codec.initialize_codebooks(0.1 * torch.randn(8, 2, 480))
     directory = tmp_path_factory.mktemp("package") / "stereo"
-    write_package(directory, codec, metrics={}, lineage={})
+    write_package(directory, segmented_codec(name="stereo"), metrics={}, lineage={})
     return directory
 
 

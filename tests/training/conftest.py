@@ -6,6 +6,8 @@ import pytest
 import soundfile
 import yaml
 
+from tiny import TRAINED_NETWORK
+
 SAMPLE_RATE = 16_000
 
 TINY = {
@@ -16,15 +18,7 @@ TINY = {
             "hop_length": 160,
             "latent_dim": 8,
             "quantizer": {"num_quantizers": 3, "codebook_size": 8, "ema_decay": 0.9},
-            "network": {
-                "width": 16,
-                "expansion": 2,
-                "encoder_blocks": 1,
-                "decoder_blocks": 1,
-                "decoder_blocks_upsampled": 1,
-                "frame_length": 320,
-                "fft_length": 320,
-            },
+            "network": TRAINED_NETWORK,
         },
         "loss": {"mel_windows": [128, 512], "mel_bands": [10, 40], "stft_windows": [256]},
         "discriminator": {
