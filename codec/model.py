@@ -16,6 +16,7 @@ from codec.config import CodecConfig
 from codec.errors import CapabilityError
 from codec.factorized import FactorizedResidualVectorQuantizer
 from codec.families import FAMILIES
+from codec.item_groups import map_items
 from codec.quantizer import ResidualVectorQuantizer
 from codec.rows import pad_items, steady_items
 from codec.segments import loudness
@@ -70,8 +71,10 @@ class Codec(nn.Module):
         batch, items = len(audio), steady_items(len(audio), self.config.num_frames(audio.shape[-1]))
         if FAMILIES[self.config.family].needs_rows:
             audio = pad_items(audio, items)
-        latents = pad_items(self.encoder(audio, *self.conditions(len(audio), denoise)), items)
-        return self.quantizer.encode(latents, stages)[:batch]
+            latents = self.encoder(audio, *self.conditions(len(audio), denoise))
+        else:
+            latents = map_items(self.encoder, audio.shape[-1], audio, *self.conditions(batch, denoise))
+        return self.quantizer.encode(pad_items(latents, items), stages)[:batch]
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, *, num_samples: int | None = None) -> Tensor:
@@ -81,7 +84,9 @@ class Codec(nn.Module):
             CapabilityError: The codec codes in segments.
         """
         self._check_whole()
-        return self.decoder(self.quantizer.decode(codes))[..., :num_samples].clamp(-1, 1)
+        quantized = self.quantizer.decode(codes)
+        reconstruction = map_items(self.decoder, codes.shape[-1] * self.config.hop_length, quantized)
+        return reconstruction[..., :num_samples].clamp(-1, 1)
 
     @contextmanager
     def streaming(
