@@ -67,7 +67,7 @@ def test_stft_has_the_structure_of_encodec():
 
 
 def test_period_has_the_structure_of_hifi_gan():
-    """Of jik876/hifi-gan, models.py: 32 to 1024 channels, kernels of 5, strides of 3; 41.1M parameters."""
+    """Of descript-audio-codec, dac/model/discriminator.py, MPD: 32 to 1024 channels, kernels of 5, strides of 3."""
     network = published(period=PeriodConfig())
     widths = [(1, 32), (32, 128), (128, 512), (512, 1024), (1024, 1024)]
     layers = [*[convolution(*pair, 5) for pair in widths], convolution(1024, 1, 3)]
@@ -94,7 +94,7 @@ def test_bands_have_the_structure_of_dac():
 
 
 def test_wave_has_the_structure_of_melgan():
-    """Of arXiv 1910.06711, table 1: 16 to 1024 channels, groups of four inputs, 1/256 of the rate."""
+    """Of descript-audio-codec, dac/model/discriminator.py, MSD: 16 to 1024 channels, groups of four, 1/256 the rate."""
     network = published(wave=WaveConfig())
     grouped = [convolution(4, outputs, 41) for outputs in (64, 256, 1024, 1024)]
     layers = [convolution(1, 16, 15), *grouped, convolution(1024, 1024, 5), convolution(1024, 1, 3)]

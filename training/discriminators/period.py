@@ -1,8 +1,8 @@
 """Multi-period discriminator: audio folded into rows of P samples, and convolutions down its columns.
 
-Source: HiFi-GAN (arXiv 2010.05646, section 2.3, and its released code) as DAC uses it (arXiv 2306.06546): LeakyReLU of
-0.1, audio centred and at equal peak. Channels of stereo are heard apart. Our deviations: near silence is not made
-louder than a thousandth of full scale allows, and audio that already is a whole number of rows isn't padded by one.
+Source: HiFi-GAN (arXiv 2010.05646, section 2.3) as DAC's released code has it (arXiv 2306.06546): LeakyReLU of 0.1,
+audio centred and at equal peak. Channels of stereo are heard apart. Our deviations: near silence is not made louder
+than a thousandth of full scale allows, and audio that already is a whole number of rows isn't padded by one.
 
 Axes: audio [B, C, T]; features [B * C, W, R, P]; W channels, R rows, P the period.
 """
