@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Literal
 
 from codec.checks import check
+from training.discriminators.config import (
+    BandConfig,
+    PeriodConfig,
+    ResidualConfig,
+    SmallConfig,
+    STFTConfig,
+    WaveConfig,
+)
 from training.losses.adversarial import AdversarialLoss
 
 
@@ -14,6 +23,8 @@ class LossConfig:
     """Weights of the generator's losses, and the windows that they look through.
 
     Attributes:
+        balanced: Weights of losses of the reconstruction are shares of its gradient, whatever each loss's scale
+            (training/losses/balancer.py); commitment and codebook are added at their weights.
         mel: Weight of the multi-scale log-mel distance.
         linear: Weight of the relative distance between STFT magnitudes.
         complex: Weight of the relative distance between complex STFTs, which sees phase.
@@ -27,6 +38,7 @@ class LossConfig:
         stft_windows: Window lengths of the STFT distances, in samples.
     """
 
+    balanced: bool = False
     mel: float = 2.0
     linear: float = 0.5
     complex: float = 0.5
@@ -51,54 +63,106 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig:
-    """The discriminator, and when it joins in.
+    """The discriminators, one or more of six kinds, null where unused, and when they join in.
 
     Attributes:
         start_step: Generator step at which the discriminator starts to learn; null trains without one.
         lead_steps: Steps for which it learns alone before the generator listens to it.
+        learning_share: Share of the steps from then on, evenly spread, at which it learns.
+        hearing_share: Share of the steps, evenly spread, at which the generator listens to it.
         loss: Kind of adversarial loss.
         segment_samples: Length of the sub-crop of each item that it sees.
-        windows: STFT window lengths, one resolution each.
-        width: Channels of its convolutions.
+        small: Ours, light enough for a CPU.
+        stft: EnCodec's.
+        period: HiFi-GAN's and DAC's.
+        bands: DAC's.
+        wave: SoundStream's and MelGAN's of waveforms.
+        residual: SoundStream's of a spectrum.
         learning_rate: Peak learning rate.
         gradient_clip: Largest norm of its gradient.
     """
 
     start_step: int | None = 20_000
     lead_steps: int = 300
+    learning_share: float = 1.0
+    hearing_share: float = 1.0
     loss: AdversarialLoss = "least_squares"
     segment_samples: int = 6_400
-    windows: tuple[int, ...] = (1024, 512, 256)
-    width: int = 32
+    small: SmallConfig | None = field(default_factory=SmallConfig)
+    stft: STFTConfig | None = None
+    period: PeriodConfig | None = None
+    bands: BandConfig | None = None
+    wave: WaveConfig | None = None
+    residual: ResidualConfig | None = None
     learning_rate: float = 3e-4
     gradient_clip: float = 10.0
 
+    def __post_init__(self) -> None:
+        """Check the shares, and that there is a discriminator.
+
+        Raises:
+            ValueError: A share is out of range, or all are null.
+        """
+        for name in ("learning_share", "hearing_share"):
+            check(0 < getattr(self, name) <= 1, name, getattr(self, name), "above 0 and at most 1")
+        kinds = (self.small, self.stft, self.period, self.bands, self.wave, self.residual)
+        if all(kind is None for kind in kinds):
+            raise ValueError("discriminator has no kind: give one, and start_step null to train without it")
+
     def judges(self, step: int) -> bool:
         """Tell whether the discriminator learns at generator step `step`."""
-        return self.start_step is not None and step >= self.start_step
+        return self.start_step is not None and _is_of_share(step - self.start_step, self.learning_share)
 
     def is_heard(self, step: int) -> bool:
         """Tell whether the generator listens to the discriminator at `step`."""
-        return self.start_step is not None and step >= self.start_step + self.lead_steps
+        if self.start_step is None:
+            return False
+        return _is_of_share(step - self.start_step - self.lead_steps, self.hearing_share)
+
+    def learning_steps(self, total_steps: int) -> int:
+        """Return about how many of `total_steps` generator steps the discriminator learns at."""
+        return math.ceil((total_steps - (self.start_step or 0)) * self.learning_share)
+
+
+def _is_of_share(step: int, share: float) -> bool:
+    """Tell whether `step` is one of an evenly spread share of the steps from 0 on, 0 included."""
+    return step >= 0 and math.ceil((step + 1) * share) > math.ceil(step * share)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW for both networks; the learning rate warms up linearly, then falls to zero along a cosine.
+    """AdamW for both networks; the learning rate warms up linearly, then falls.
 
     Attributes:
         learning_rate: Peak learning rate of the generator.
         betas: Decay of AdamW's averages.
         weight_decay: Decoupled weight decay.
         warmup_steps: Steps to reach the peak.
+        decay_per_step: Factor of each step from then on, 1 to stay; null falls along a cosine to zero at the last.
         gradient_clip: Largest norm of the generator's gradient.
+        decoder_only_step: Step from which encoder and quantizer stand still and only the decoder learns; null never.
     """
 
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = 1e-3
     warmup_steps: int = 200
+    decay_per_step: float | None = None
     gradient_clip: float = 1.0
+    decoder_only_step: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the decay.
+
+        Raises:
+            ValueError: It isn't one.
+        """
+        if self.decay_per_step is not None:
+            check(0 < self.decay_per_step <= 1, "decay_per_step", self.decay_per_step, "above 0 and at most 1")
+
+    def trains_decoder_only(self, step: int) -> bool:
+        """Tell whether encoder and quantizer stand still at `step`."""
+        return self.decoder_only_step is not None and step >= self.decoder_only_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +182,32 @@ class QuantizerTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationConfig:
-    """Random gain, per item.
+    """Random phase and gain, per item.
 
     Attributes:
+        flip_share: Share of items whose polarity is flipped.
+        rotation_share: Share of items whose partials are all turned by one random phase.
+        level_dbfs: Root mean square that items are brought to before the gain; null leaves them as they are.
         min_gain_db: Lowest gain.
         max_gain_db: Highest gain; lowered where the item would clip.
     """
 
+    flip_share: float = 0.0
+    rotation_share: float = 0.0
+    level_dbfs: float | None = None
     min_gain_db: float = -12.0
     max_gain_db: float = 6.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: A value is out of range.
+        """
+        for name in ("flip_share", "rotation_share"):
+            check(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
+        if self.level_dbfs is not None:
+            check(self.level_dbfs <= 0, "level_dbfs", self.level_dbfs, "at most 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from codec.distributed import sum_over_ranks
 from codec.errors import RunError
 from codec.model import Codec
 from codec.segments import decode_segments, encode_segments
+from training.adversary import Adversary
 from training.config import (
     AugmentationConfig,
     DenoisingConfig,
@@ -31,15 +32,15 @@ from training.config import (
     QuantizerTraining,
 )
 from training.data_checks import check_data
-from training.discriminator import MultiResolutionDiscriminator
-from training.examples import Examples, add_noise, apply_gain, mix_noise
+from training.discriminators.ensemble import Discriminator
+from training.examples import Examples, add_noise, apply_gain, mix_noise, vary_phase
+from training.freezing import freeze_encoder
 from training.keyed_random import joint_integers, keyed_generator
-from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from training.losses.generator import GeneratorLosses
 from training.metrics import METRIC_NAMES, measure
-from training.schedule import warmup_cosine
+from training.schedule import warmup_then_fall
 from training.start import start_codebooks, start_network
-from training.strategy import wrapped
+from training.strategy import SplitDDPStrategy, wrapped
 
 DENOISED = "denoised/"
 VALIDATION_NAMES = (*METRIC_NAMES, *(f"{DENOISED}{name}" for name in METRIC_NAMES))
@@ -60,7 +61,8 @@ class CodecTrainer(L.LightningModule):
         init_from: Package whose weights to start from, with the same codec configuration; null starts afresh.
 
     Raises:
-        RunError: A factorized quantizer, which learns with the network, should start later than it.
+        RunError: A factorized quantizer, which learns with the network, should start later than it; or the decoder
+            should learn alone before there are codes.
     """
 
     # One DDP wrapper each (training/strategy.py).
@@ -83,20 +85,22 @@ class CodecTrainer(L.LightningModule):
         quantizer = quantizer or QuantizerTraining()
         if codec.quantizer.kind == "factorized" and quantizer.start_step > 0:
             raise RunError("model.quantizer.start_step must be 0 with factorized codes: they learn with the network")
+        optimizer = optimizer or OptimizerConfig()
+        if optimizer.trains_decoder_only(quantizer.start_step - 1):
+            raise RunError("model.optimizer.decoder_only_step must not come before model.quantizer.start_step")
         self.automatic_optimization = False
         self.codec_config = codec
         self.loss_config = loss or LossConfig()
         self.discriminator_config = discriminator or DiscriminatorConfig()
-        self.optimizer_config = optimizer or OptimizerConfig()
+        self.optimizer_config = optimizer
         self.quantizer_training = quantizer
         self.augmentation = augmentation or AugmentationConfig()
         self.denoising = denoising or DenoisingConfig()
         self.seed = seed
         self.init_from = init_from
         self.codec = Codec(codec)
-        self.discriminator = MultiResolutionDiscriminator(
-            self.discriminator_config.windows, codec.channels, self.discriminator_config.width
-        )
+        self.discriminator = Discriminator(self.discriminator_config, codec.channels)
+        self.adversary = Adversary(self.discriminator_config, seed)
         self.losses = GeneratorLosses(self.loss_config, codec.sample_rate)
         self.validation_metrics: dict[str, Any] = {}
         self._validation_scores: list[list[float]] = []
@@ -113,7 +117,7 @@ class CodecTrainer(L.LightningModule):
         total = self.trainer.max_steps
         if total < 1:
             raise RunError("trainer.max_steps must be given: the learning rate falls to zero there")
-        late = total - (self.discriminator_config.start_step or 0)
+        late = self.discriminator_config.learning_steps(total)
         rates = (self.optimizer_config.learning_rate, self.discriminator_config.learning_rate)
         optimizers, schedules = [], []
         for network, rate, steps in zip((self.codec, self.discriminator), rates, (total, late), strict=True):
@@ -125,15 +129,23 @@ class CodecTrainer(L.LightningModule):
                 fused=True,
             )
             optimizers.append(optimizer)
-            schedules.append(warmup_cosine(optimizer, self.optimizer_config.warmup_steps, max(1, steps)))
+            warmup, decay = self.optimizer_config.warmup_steps, self.optimizer_config.decay_per_step
+            schedules.append(warmup_then_fall(optimizer, warmup, max(1, steps), decay))
         return optimizers, schedules
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        """Set the codebooks when their step has come; outside autocast, so that it caches no detached weights."""
+        """Set the codebooks, and freeze them, when their step has come.
+
+        Outside autocast, so that it caches no detached weights.
+        """
         ready = self.global_step >= self.quantizer_training.start_step
         if ready and not bool(self.codec.quantizer.initialized):
             data = cast(Any, self.trainer).datamodule
             start_codebooks(self.codec, data, self.quantizer_training.calibration_segments, self.seed)
+        if self.optimizer_config.trains_decoder_only(self.global_step) and freeze_encoder(self.codec):
+            strategy = self.trainer.strategy
+            if isinstance(strategy, SplitDDPStrategy):
+                strategy.wrap("codec")
 
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
         """Train both networks on audio [B, C, T]."""
@@ -144,16 +156,19 @@ class CodecTrainer(L.LightningModule):
         output = wrapped(self, "codec")(
             examples.inputs, self._draw_num_quantizers(len(targets), step), examples.denoise
         )
-        crop = self._discriminator_crop(targets.shape[-1], step)
+        crop = self.adversary.crop(targets.shape[-1], step)
+        if self.discriminator_config.start_step is not None:
+            # At the first step, not when theirs comes.
+            self.discriminator.check_length(crop.stop - crop.start)
         if self.discriminator_config.judges(step):
             self._train_discriminator(discriminator_optimizer, targets[..., crop], output.reconstruction[..., crop])
 
         losses = self.losses(output, targets)
         if self.discriminator_config.is_heard(step):
-            losses |= self._adversarial_losses(targets[..., crop], output.reconstruction[..., crop])
+            losses |= self.adversary.verdict(self.discriminator, targets[..., crop], output.reconstruction[..., crop])
         total = self.losses.weighted_sum(losses)
         generator_optimizer.zero_grad()
-        self.manual_backward(total)
+        self.manual_backward(self.losses.objective(losses, output.reconstruction))
         norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.optimizer_config.gradient_clip)
         generator_optimizer.step()
         self._schedules()[0].step()
@@ -235,6 +250,7 @@ class CodecTrainer(L.LightningModule):
         if self.codec_config.can_denoise:
             noise = cast(Any, self.trainer).datamodule.noise_segments(step).to(audio.device)
             examples = mix_noise(audio, noise, self.denoising, self.seed, step)
+        examples = vary_phase(examples, self.augmentation, self.seed, step)
         return apply_gain(examples, self.augmentation, self.seed, step)
 
     def _draw_num_quantizers(self, count: int, step: int) -> Tensor | None:
@@ -246,18 +262,9 @@ class CodecTrainer(L.LightningModule):
         index = joint_integers(len(choices), count, keyed_generator(self.seed, "dropout", step))
         return torch.tensor(choices)[index].to(self.device)
 
-    def _discriminator_crop(self, num_samples: int, step: int) -> slice:
-        """Return the sub-crop that the discriminator sees at this step, the same for all items."""
-        length = min(self.discriminator_config.segment_samples, num_samples)
-        generator = keyed_generator(self.seed, "crop", step)
-        start = int(torch.randint(num_samples - length + 1, (), generator=generator))
-        return slice(start, start + length)
-
     def _train_discriminator(self, optimizer: LightningOptimizer, audio: Tensor, reconstruction: Tensor) -> None:
-        """Take one step of the discriminator; real and fake go through in one pass, as DDP wants it."""
-        both = wrapped(self, "discriminator")(torch.cat([audio, reconstruction.detach()]))
-        real, fake = _split_judgements(both)
-        loss = discriminator_loss(real, fake, self.discriminator_config.loss)
+        """Take one step of the discriminator."""
+        loss = self.adversary.lesson(wrapped(self, "discriminator"), audio, reconstruction)
         optimizer.zero_grad()
         self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(self.discriminator.parameters(), self.discriminator_config.gradient_clip)
@@ -265,18 +272,6 @@ class CodecTrainer(L.LightningModule):
         self._schedules()[1].step()
         if self._is_logged(self.global_step):
             self.log_dict({"train/disc/loss": loss.detach(), "train/disc/gradient_norm": norm})
-
-    def _adversarial_losses(self, audio: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
-        """Return what the frozen discriminator makes of the reconstruction; unwrapped, for it gets no gradient."""
-        self.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            real = self.discriminator(audio)
-        fake = self.discriminator(reconstruction)
-        self.discriminator.requires_grad_(True)
-        return {
-            "adversarial": generator_loss(fake, self.discriminator_config.loss),
-            "feature_matching": feature_matching_loss(real, fake),
-        }
 
     def _log_generator(self, values: dict[str, Tensor]) -> None:
         if not math.isfinite(float(values["loss"].detach())):
@@ -289,12 +284,6 @@ class CodecTrainer(L.LightningModule):
         if bool(self.codec.quantizer.initialized):
             for name, stages in self.codec.quantizer.health().to_metrics().items():
                 self.log_dict({f"train/codebook/{name}_{stage}": value for stage, value in enumerate(stages)})
-
-
-def _split_judgements(both: list[list[Tensor]]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-    """Split judgements of a batch of real items followed by fake ones."""
-    halves = [[feature.chunk(2) for feature in judgement] for judgement in both]
-    return [[real for real, _ in j] for j in halves], [[fake for _, fake in j] for j in halves]
 
 
 def _do_nothing() -> None:

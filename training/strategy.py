@@ -28,17 +28,21 @@ class SplitDDPStrategy(DDPStrategy):
         """Wrap; parameters are broadcast from rank 0 once."""
         module = self.lightning_module
         assert module is not None
-        device_ids = self.determine_ddp_device_ids()
-        names = cast(tuple[str, ...], module.ddp_modules)
+        # Around nn.Module's registration: the wrappers must not appear in state_dict.
+        object.__setattr__(module, _ATTRIBUTE, {})
+        for name in cast(tuple[str, ...], module.ddp_modules):
+            self.wrap(name)
+
+    def wrap(self, name: str) -> None:
+        """Wrap network `name` for the parameters that have gradients now; on all ranks at once."""
+        module = self.lightning_module
+        assert module is not None
         with warnings.catch_warnings():
             # Newer torch prefers `forward_sync_buffers`, which older torch that we support doesn't know.
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
-            wrappers = {
-                name: DistributedDataParallel(getattr(module, name), device_ids=device_ids, broadcast_buffers=False)
-                for name in names
-            }
-        # Around nn.Module's registration: the wrappers must not appear in state_dict.
-        object.__setattr__(module, _ATTRIBUTE, wrappers)
+            module.__dict__[_ATTRIBUTE][name] = DistributedDataParallel(
+                getattr(module, name), device_ids=self.determine_ddp_device_ids(), broadcast_buffers=False
+            )
 
     def teardown(self) -> None:
         """Unwrap."""

@@ -30,7 +30,12 @@ CONFIG = {
             "network": TRAINED_NETWORK,
         },
         "loss": {"mel_windows": [128, 512], "mel_bands": [10, 40], "stft_windows": [256]},
-        "discriminator": {"start_step": 15, "lead_steps": 1, "segment_samples": 1600, "windows": [256], "width": 4},
+        "discriminator": {
+            "start_step": 15,
+            "lead_steps": 1,
+            "segment_samples": 1600,
+            "small": {"windows": [256], "width": 4},
+        },
         "optimizer": {"warmup_steps": 2},
         "quantizer": {"start_step": 5, "calibration_segments": 32, "dropout": [1, 2, 4]},
     },

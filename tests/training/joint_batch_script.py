@@ -1,4 +1,4 @@
-"""Train a tiny codec on a fixed joint batch with N ranks, and save each rank's state: `script OUT RANKS`.
+"""Train a tiny codec on a fixed joint batch with N ranks, and save each rank's state: `script OUT RANKS [RECIPE]`.
 
 Run as a program (Lightning starts the further ranks by running it again); not a test module.
 """
@@ -15,6 +15,7 @@ from codec.config import CodecConfig, QuantizerConfig
 from codec.nacre.config import NacreConfig
 from training.callbacks import AveragedWeights, StepState
 from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
+from training.discriminators.config import PeriodConfig, SmallConfig, STFTConfig
 from training.keyed_random import keyed_generator
 from training.module import CodecTrainer
 from training.strategy import SplitDDPStrategy
@@ -22,6 +23,7 @@ from training.strategy import SplitDDPStrategy
 STEPS = 8
 JOINT_BATCH = 4
 SEGMENT = 1600
+SMALL = SmallConfig(windows=(256,), width=4)
 
 
 class Clip(NamedTuple):
@@ -57,7 +59,23 @@ class JointBatches(L.LightningDataModule):
         pass
 
 
-def main(out, ranks):
+# Balanced losses, published discriminators at every second step, and the decoder alone in the end.
+RECIPES = {
+    "plain": ({}, {}, {}),
+    "staged": (
+        {"balanced": True},
+        {
+            "learning_share": 0.5,
+            "stft": STFTConfig(windows=(256,), width=2),
+            "period": PeriodConfig(periods=(2,), width=1),
+        },
+        {"decoder_only_step": 6},
+    ),
+}
+
+
+def main(out, ranks, recipe="plain"):
+    loss, discriminator, optimizer = RECIPES[recipe]
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
@@ -73,9 +91,11 @@ def main(out, ranks):
     quantizer = QuantizerConfig(num_quantizers=3, codebook_size=8, ema_decay=0.9)
     module = CodecTrainer(
         codec=CodecConfig(name="tiny", hop_length=160, latent_dim=8, quantizer=quantizer, network=network),
-        loss=LossConfig(mel_windows=(128, 512), mel_bands=(10, 40), stft_windows=(256,)),
-        discriminator=DiscriminatorConfig(start_step=4, lead_steps=1, segment_samples=800, windows=(256,), width=4),
-        optimizer=OptimizerConfig(warmup_steps=2),
+        loss=LossConfig(mel_windows=(128, 512), mel_bands=(10, 40), stft_windows=(256,), **loss),
+        discriminator=DiscriminatorConfig(
+            start_step=4, lead_steps=1, segment_samples=800, small=SMALL, **discriminator
+        ),
+        optimizer=OptimizerConfig(warmup_steps=2, **optimizer),
         quantizer=QuantizerTraining(start_step=2, calibration_segments=8, dropout=(1, 2, 3)),
     )
     trainer = L.Trainer(
@@ -101,4 +121,4 @@ def main(out, ranks):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -23,6 +23,7 @@ from training.config import (
     OptimizerConfig,
     QuantizerTraining,
 )
+from training.discriminators.config import SmallConfig
 from training.keyed_random import keyed_generator
 from training.metrics import mel_distance
 from training.module import CodecTrainer
@@ -75,7 +76,7 @@ def test_asked_to_denoise_it_comes_nearer_to_the_clean_audio():
     module = CodecTrainer(
         codec=CODEC,
         loss=LossConfig(mel_windows=(128, 512), mel_bands=(10, 40), stft_windows=(256,)),
-        discriminator=DiscriminatorConfig(start_step=None, windows=(256,), width=4),
+        discriminator=DiscriminatorConfig(start_step=None, small=SmallConfig(windows=(256,), width=4)),
         optimizer=OptimizerConfig(learning_rate=1e-2, warmup_steps=10),
         quantizer=QuantizerTraining(start_step=STEPS // 2, calibration_segments=32, dropout=(4,)),
         augmentation=AugmentationConfig(min_gain_db=0, max_gain_db=0),

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from training.config import AugmentationConfig, DenoisingConfig
-from training.examples import Examples, apply_gain, mix_noise
+from training.examples import Examples, apply_gain, mix_noise, rotate_phase, vary_phase
 
 ITEMS = 400
 
@@ -86,3 +86,46 @@ def test_without_noise_only_the_gain_is_drawn():
 def test_a_value_out_of_range_is_named(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         DenoisingConfig(**bad)
+
+
+def test_phase_rotation_keeps_length_and_spectrum_of_both_and_flips_are_exact():
+    config = AugmentationConfig(rotation_share=0.5, flip_share=0.5)
+    audio = signal(0, channels=2)[..., :-1]
+    examples = vary_phase(Examples(inputs=audio, targets=0.5 * audio), config, seed=0, step=0)
+    assert examples.inputs.shape == audio.shape
+    torch.testing.assert_close(examples.targets, 0.5 * examples.inputs)
+    before, after = (torch.fft.rfft(a)[..., 1:].abs() for a in (audio, examples.inputs))
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
+    kept, flipped = ((examples.inputs == sign * audio).all((1, 2)).float().mean() for sign in (1, -1))
+    assert float(kept) == pytest.approx(0.25, abs=0.07)
+    assert float(flipped) == pytest.approx(0.25, abs=0.07)
+
+
+def test_a_rotation_by_a_quarter_turns_cosine_into_sine():
+    phase = 2 * torch.pi * 5 * torch.arange(800) / 800
+    turned = rotate_phase(torch.cos(phase)[None, None], torch.tensor([torch.pi / 2]))
+    torch.testing.assert_close(turned[0, 0], -torch.sin(phase), atol=1e-5, rtol=0)
+
+
+def test_without_shares_phases_are_untouched():
+    audio = signal(0)
+    assert vary_phase(Examples(inputs=audio, targets=audio), AugmentationConfig(), seed=0, step=0).inputs is audio
+
+
+def test_items_are_brought_to_one_level_before_the_gain_without_clipping():
+    levels = torch.tensor([1e-3, 1e-2, 0.3, 0.0])[:, None, None]
+    audio = 10 * levels * signal(0, 4)
+    audio[1, 0, 0] = 0.5
+    config = AugmentationConfig(level_dbfs=-20, min_gain_db=0, max_gain_db=0)
+    examples = apply_gain(Examples(inputs=audio, targets=audio), config, seed=0, step=0)
+    rms = examples.inputs.square().mean((1, 2)).sqrt()
+    assert rms[[0, 2]].tolist() == pytest.approx([0.1, 0.1], rel=1e-3)
+    assert examples.inputs.abs().max() <= 0.951
+    assert 0 < rms[1] < 0.1
+    assert rms[3] == 0
+
+
+@pytest.mark.parametrize("bad", [{"flip_share": 2.0}, {"rotation_share": -1.0}, {"level_dbfs": 3.0}])
+def test_an_augmentation_out_of_range_is_named(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        AugmentationConfig(**bad)

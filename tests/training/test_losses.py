@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.discriminator import MultiResolutionDiscriminator
+from training.discriminators.config import SmallConfig
+from training.discriminators.small import SmallDiscriminator
 from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from training.losses.mel import FLOOR, MultiScaleMelLoss, slaney_filterbank
 from training.losses.stft import MultiResolutionSTFTLoss, waveform_distance
@@ -128,7 +129,7 @@ def test_the_mel_loss_of_stereo_is_the_mean_of_its_channels():
 
 def test_the_discriminator_hears_both_channels_of_each_item_and_no_other_items():
     torch.manual_seed(0)
-    discriminator = MultiResolutionDiscriminator((256,), channels=2, width=4)
+    discriminator = SmallDiscriminator(SmallConfig(windows=(256,), width=4), channels=2)
     audio = noise(3, 2, 3000)
     (judgement,) = discriminator(audio)
     for channel in (0, 1):

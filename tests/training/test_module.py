@@ -12,6 +12,7 @@ from codec.seanet.config import SeanetConfig
 from codec.segmentation import Segmentation
 from codec.segments import decode_segments, encode_segments
 from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
+from training.discriminators.config import SmallConfig
 from training.module import CodecTrainer
 
 
@@ -37,8 +38,8 @@ class Losses(L.Callback):
         self.values.append(float(trainer.callback_metrics["train/gen/loss"]))
 
 
-@pytest.mark.parametrize("loss", ["hinge", "least_squares"])
-def test_one_batch_overfit_lowers_the_loss(loss):
+@pytest.mark.parametrize(("loss", "balanced"), [("hinge", False), ("least_squares", False), ("hinge", True)])
+def test_one_batch_overfit_lowers_the_loss(loss, balanced):
     time = torch.arange(3200) / 16_000
     pitches = torch.tensor([120.0, 180.0, 240.0, 310.0])[:, None, None]
     audio = sum(torch.sin(2 * torch.pi * k * pitches * time) * 0.1 / k for k in (1, 2, 5))
@@ -52,8 +53,10 @@ def test_one_batch_overfit_lowers_the_loss(loss):
             quantizer=QuantizerConfig(num_quantizers=2, codebook_size=16),
             network=network,
         ),
-        loss=LossConfig(mel_windows=(128, 512), mel_bands=(10, 40), stft_windows=(256,)),
-        discriminator=DiscriminatorConfig(start_step=100, lead_steps=5, loss=loss, segment_samples=800, windows=(256,)),
+        loss=LossConfig(balanced=balanced, mel_windows=(128, 512), mel_bands=(10, 40), stft_windows=(256,)),
+        discriminator=DiscriminatorConfig(
+            start_step=100, lead_steps=5, loss=loss, segment_samples=800, small=SmallConfig(windows=(256,))
+        ),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=5),
         quantizer=QuantizerTraining(start_step=10, calibration_segments=4, dropout=(2,)),
     )

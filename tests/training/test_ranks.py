@@ -11,10 +11,10 @@ SCRIPT = Path(__file__).with_name("joint_batch_script.py")
 QUIET = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "GLOO_SOCKET_IFNAME": "lo"}
 
 
-def train(out, ranks):
+def train(out, ranks, recipe):
     """Run the script and return the state that each rank ended with."""
     out.mkdir()
-    command = [sys.executable, str(SCRIPT), str(out), str(ranks)]
+    command = [sys.executable, str(SCRIPT), str(out), str(ranks), recipe]
     environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")}
     result = subprocess.run(command, env=environment | QUIET, capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stderr
@@ -22,17 +22,20 @@ def train(out, ranks):
 
 
 @pytest.mark.slow
-def test_two_ranks_end_equal_and_train_as_one_on_the_joint_batch(tmp_path):
-    """Discriminator, quantizer dropout, codebooks and averaged weights included."""
-    first, second = train(tmp_path / "two", 2)
+@pytest.mark.parametrize("recipe", ["plain", "staged"])
+def test_two_ranks_end_equal_and_train_as_one_on_the_joint_batch(tmp_path, recipe):
+    """Discriminator, quantizer dropout, codebooks, averaged weights; staged: a balancer, and the decoder alone."""
+    first, second = train(tmp_path / "two", 2, recipe)
     for name, tensor in first["state"].items():
         assert torch.equal(tensor, second["state"][name]), name
     assert first["metrics"] == second["metrics"]
 
-    (one,) = train(tmp_path / "one", 1)
+    (one,) = train(tmp_path / "one", 1, recipe)
     assert bool(one["state"]["codec.quantizer.initialized"])
     for name, tensor in one["state"].items():
-        torch.testing.assert_close(first["state"][name], tensor, atol=1e-5, rtol=1e-5, msg=f"{name} differs")
+        # Gradients of spectra near zero multiply a rounding error by a thousand; norms that aren't joint differ by 15%.
+        bound = 1e-2 if name.startswith("losses.balancer") else 1e-5
+        torch.testing.assert_close(first["state"][name], tensor, atol=bound, rtol=bound, msg=f"{name} differs")
     for name, value in (one["metrics"] | one["metrics"].pop("codebook")).items():
         joint = first["metrics"]["codebook"].get(name, first["metrics"].get(name))
         assert joint == pytest.approx(value, rel=1e-3, abs=1e-4), name

@@ -4,8 +4,12 @@ from torch import Tensor, nn
 
 from codec.model import CodecOutput
 from training.config import LossConfig
+from training.losses.balancer import GradientBalancer
 from training.losses.mel import MultiScaleMelLoss
 from training.losses.stft import MultiResolutionSTFTLoss, waveform_distance
+
+# Those of the reconstruction; the others concern what comes before it.
+OF_RECONSTRUCTION = ("mel", "linear", "complex", "waveform", "adversarial", "feature_matching")
 
 
 class GeneratorLosses(nn.Module):
@@ -16,6 +20,8 @@ class GeneratorLosses(nn.Module):
         self.config = config
         self.mel = MultiScaleMelLoss(sample_rate, config.mel_windows, config.mel_bands)
         self.stft = MultiResolutionSTFTLoss(config.stft_windows)
+        weights = {name: getattr(config, name) for name in OF_RECONSTRUCTION}
+        self.balancer = GradientBalancer(weights) if config.balanced else None
 
     def forward(self, output: CodecOutput, audio: Tensor) -> dict[str, Tensor]:
         """Return the losses of one pass of the codec on audio [B, C, T]."""
@@ -28,6 +34,14 @@ class GeneratorLosses(nn.Module):
             "commitment": output.commitment_loss,
             "codebook": output.codebook_loss,
         }
+
+    def objective(self, losses: dict[str, Tensor], reconstruction: Tensor) -> Tensor:
+        """Return the scalar to descend: the weighted sum of `losses`, or one with a balanced gradient."""
+        if self.balancer is None:
+            return self.weighted_sum(losses)
+        others = {name: value for name, value in losses.items() if name not in OF_RECONSTRUCTION}
+        balanced: Tensor = self.balancer(losses, reconstruction)
+        return balanced + self.weighted_sum(others)
 
     def weighted_sum(self, losses: dict[str, Tensor]) -> Tensor:
         """Return the sum of `losses`, each times the weight of its name."""

@@ -1,18 +1,19 @@
-"""Multi-resolution STFT discriminator, small enough for a CPU.
+"""Multi-resolution STFT discriminator that judges frames, small enough for a CPU.
 
 Source: EnCodec's multi-scale STFT discriminator (arXiv 2210.13438, section 3.4). Our deviations: the first convolution
 strides by four over frequency, so that maps are small while channels stay few; input is the log magnitude beside the
 complex spectrum companded to magnitude ** 0.3, so that quiet partials are seen; no weight norm. Of the variants
 measured on a CPU, one of this size costs about as much as the generator, the published ones two to ten times as much.
+Channels of stereo are heard together.
 
 Axes: audio [B, C, T]; features [B, W, L, F]; W channels, L frames, F frequency bins.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from training.discriminators.config import SmallConfig
 
 MAGNITUDE_FLOOR = 1e-5
 COMPANDING_EXPONENT = 0.3
@@ -20,7 +21,7 @@ LOG_SCALE = 0.3
 LEAKY_SLOPE = 0.1
 
 
-class STFTDiscriminator(nn.Module):
+class SmallResolution(nn.Module):
     """Judge audio by its complex spectrum at one window length."""
 
     window: Tensor
@@ -63,12 +64,13 @@ class STFTDiscriminator(nn.Module):
             return planes.contiguous(memory_format=torch.channels_last)
 
 
-class MultiResolutionDiscriminator(nn.Module):
-    """One `STFTDiscriminator` per window length."""
+class SmallDiscriminator(nn.Module):
+    """One `SmallResolution` per window length."""
 
-    def __init__(self, window_lengths: Sequence[int], channels: int, width: int) -> None:
+    def __init__(self, config: SmallConfig, channels: int) -> None:
         super().__init__()
-        self.resolutions = nn.ModuleList(STFTDiscriminator(window, channels, width) for window in window_lengths)
+        self.minimum_samples = max(config.windows) // 2 + 1
+        self.resolutions = nn.ModuleList(SmallResolution(window, channels, config.width) for window in config.windows)
 
     def forward(self, audio: Tensor) -> list[list[Tensor]]:
         """Return one judgement of audio [B, C, T] per resolution."""
