@@ -19,6 +19,7 @@ from torch import Tensor
 from codec.distributed import rank
 from training.keyed_random import keyed_seed
 from training.run import Run
+from training.stopping import RunGuard, StoppedBySignalError
 
 SPECTROGRAM_WINDOW = 512
 SPECTROGRAM_RANGE_DB = 80.0
@@ -64,19 +65,26 @@ class AveragedWeights(WeightAveraging):
 
 
 class LastCheckpoint(Checkpoint):
-    """Write `last.ckpt` every N steps and at the last one."""
+    """Write `last.ckpt` every N steps, at the last one, and when a signal asks the run to stop."""
 
-    def __init__(self, run: Run, every_n_steps: int) -> None:
+    def __init__(self, run: Run, every_n_steps: int, guard: RunGuard) -> None:
         self.run = run
         self.every_n_steps = every_n_steps
+        self.guard = guard
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write, if it is time."""
-        step = trainer.global_step
-        if step % self.every_n_steps == 0 or step == trainer.max_steps or trainer.should_stop:
+        """Write, if it is time.
+
+        Raises:
+            StoppedBySignalError: A signal asked for it; a validation that is due would outlast a grace period.
+        """
+        step, signum = trainer.global_step, self.guard.stop_signal
+        if step % self.every_n_steps == 0 or step == trainer.max_steps or trainer.should_stop or signum:
             trainer.save_checkpoint(self.run.last_checkpoint)
+        if signum and step < trainer.max_steps:
+            raise StoppedBySignalError(signum, step, self.run)
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -33,6 +33,7 @@ from training.config import (
 from training.data_checks import check_data
 from training.discriminator import MultiResolutionDiscriminator
 from training.examples import Examples, add_noise, apply_gain, mix_noise
+from training.finite import FiniteWatch
 from training.keyed_random import joint_integers, keyed_generator
 from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from training.losses.generator import GeneratorLosses
@@ -98,6 +99,7 @@ class CodecTrainer(L.LightningModule):
             self.discriminator_config.windows, codec.channels, self.discriminator_config.width
         )
         self.losses = GeneratorLosses(self.loss_config, codec.sample_rate)
+        self.finite = FiniteWatch()
         self.validation_metrics: dict[str, Any] = {}
         self._validation_scores: list[list[float]] = []
 
@@ -157,8 +159,10 @@ class CodecTrainer(L.LightningModule):
         norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.optimizer_config.gradient_clip)
         generator_optimizer.step()
         self._schedules()[0].step()
+        values = losses | {"loss": total, "gradient_norm": norm}
+        self.finite.see(step, "train/gen", values)
         if self._is_logged(step):
-            self._log_generator(losses | {"loss": total, "gradient_norm": norm})
+            self._log_generator(values)
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Score one clip as the package would code it, and return its reconstruction [1, C, T]."""
@@ -263,8 +267,10 @@ class CodecTrainer(L.LightningModule):
         norm = nn.utils.clip_grad_norm_(self.discriminator.parameters(), self.discriminator_config.gradient_clip)
         optimizer.step()
         self._schedules()[1].step()
+        values = {"loss": loss.detach(), "gradient_norm": norm}
+        self.finite.see(self.global_step, "train/disc", values)
         if self._is_logged(self.global_step):
-            self.log_dict({"train/disc/loss": loss.detach(), "train/disc/gradient_norm": norm})
+            self.log_dict({f"train/disc/{name}": value for name, value in values.items()})
 
     def _adversarial_losses(self, audio: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
         """Return what the frozen discriminator makes of the reconstruction; unwrapped, for it gets no gradient."""
@@ -279,10 +285,6 @@ class CodecTrainer(L.LightningModule):
         }
 
     def _log_generator(self, values: dict[str, Tensor]) -> None:
-        if not math.isfinite(float(values["loss"].detach())):
-            raise RunError(
-                f"the loss is {float(values['loss'])} after step {self.global_step}: lower the learning rate"
-            )
         rate = self._schedules()[0].get_last_lr()[0]
         logged = {f"train/gen/{name}": value.detach() for name, value in values.items()}
         self.log_dict(logged | {"train/gen/learning_rate": rate})
