@@ -6,6 +6,7 @@ moves callbacks of class `Checkpoint` to the end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,21 +116,26 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LineageRecord(Callback):
-    """Write the run's lineage.json when training starts."""
+    """Write config.yaml and lineage.json when training starts, so once a resumed run's changes are accepted."""
 
-    def __init__(self, run: Run, seed: int) -> None:
+    def __init__(self, run: Run, config: str, seed: int, changes: Sequence[str]) -> None:
         self.run = run
+        self.config = config
         self.seed = seed
+        self.changes = changes
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write on rank 0."""
         if trainer.is_global_zero:
             data = cast(Any, trainer).datamodule
+            self.run.write_config(self.config)
             self.run.write_lineage(
                 index_sha256=data.index_sha256,
                 noise_index_sha256=data.noise_index_sha256,
                 seed=self.seed,
                 world_size=trainer.world_size,
+                changes=[*data.changed_topology, *self.changes],
+                step=trainer.global_step,
             )
 
 

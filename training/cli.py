@@ -23,7 +23,6 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from codec.config import NETWORK_CONFIGS
 from codec.errors import NacreError, RunError
-from codec.files import write_text
 from data_pipelines.datamodule import AudioDataModule
 from data_pipelines.position import TopologyError
 from training.callbacks import AveragedWeights, BestCheckpoint, LastCheckpoint, LineageRecord, LoggedClips, StepState
@@ -133,15 +132,17 @@ class TrainingCLI(LightningCLI):
         return self._agreement.reach(self._decide_run)
 
     def _decide_run(self) -> Run:
-        config = self.parser.dump(self.config, skip_unset=False)
         if self.resume is not None:
             run = open_run(self.resume)
-            self.changes = check_settings(run, config, loose=self.loose)
-        else:
-            configs = self.config.get("config") or []
-            run = create_run(Path(str(configs[0])).stem if configs else "run", self.run_dir)
-        write_text(run.config, config)
+            self.changes = check_settings(run, self._resolved(), loose=self.loose)
+            return run
+        configs = self.config.get("config") or []
+        run = create_run(Path(str(configs[0])).stem if configs else "run", self.run_dir)
+        run.write_config(self._resolved())
         return run
+
+    def _resolved(self) -> str:
+        return str(self.parser.dump(self.config, skip_unset=False))
 
     def _callbacks(self, options: RunConfig) -> list[Callback]:
         sample_rate = self.model.codec_config.sample_rate
@@ -150,7 +151,7 @@ class TrainingCLI(LightningCLI):
             *([LooseResume(self.changes)] if self.loose else []),
             StepState(self.model.seed),
             AveragedWeights(options.ema_decay),
-            LineageRecord(self.run, self.model.seed),
+            LineageRecord(self.run, self._resolved(), self.model.seed, self.changes),
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
             TrainingProgress(sample_rate),
