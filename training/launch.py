@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from training.run import Run, inherited_run
 from training.stopping import JointStopError
 
 TIMEOUT = timedelta(minutes=10)
+# For others to hear that rank 0 refuses.
+PATIENCE = timedelta(minutes=2)
 GUIDE = "docs/multi-node.md"
 
 
@@ -132,9 +135,16 @@ class Agreement:
             run = decide()
         except NacreError:
             self._store.set(key, "")
+            self._await_others(key)
             raise
         self._store.set(key, str(run.directory))
         return run
+
+    def _await_others(self, key: str) -> None:
+        """Let the others hear, for the store may end with this process."""
+        others = range(1, self._launch.devices * self._launch.num_nodes)
+        with suppress(dist.DistError, RuntimeError):
+            self._store.wait([f"{key}/heard/{other}" for other in others], PATIENCE)
 
     def _hear(self, key: str) -> Run:
         try:
@@ -142,6 +152,7 @@ class Agreement:
         except (dist.DistError, RuntimeError):
             raise RunError(f"rank {self._launch.rank} heard nothing from rank 0: see what rank 0 says") from None
         if not directory:
+            self._store.set(f"{key}/heard/{self._launch.rank}", "")
             raise JointStopError("rank 0 refuses the run")
         run = Run(Path(directory))
         if not run.config.is_file():
