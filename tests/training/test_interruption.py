@@ -140,3 +140,12 @@ def test_a_straggling_rank_stops_with_the_others(tmp_path, config, assert_same_t
     assert check_stopped(job, stopped, signal.SIGTERM) < 24
     complete("--resume", stopped, **environment)
     assert_same_training(tmp_path / "straight", stopped)
+
+
+def test_a_value_that_is_not_finite_ends_all_ranks_with_one_line(tmp_path, config):
+    options = ["--model.optimizer.learning_rate", "1e38", "--trainer.devices", "2", "--data.batch_size", "2"]
+    status, errors = finish(start("--config", config(), "--run-dir", tmp_path / "run", *options))
+    assert status == 1, errors
+    (line,) = [line for line in errors.splitlines() if line.startswith("nacre: ")]
+    assert "not finite at step" in line
+    assert "Traceback" not in errors
