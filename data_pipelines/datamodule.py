@@ -14,15 +14,17 @@ import lightning as L  # noqa: N812  # the field's name for it
 import torch
 from torch.utils.data import DataLoader
 
-from codec.errors import DataError, NacreError, RunError
+from codec.errors import DataError, NacreError
 from data_pipelines.crops import cut, room, to_audio
 from data_pipelines.folder import DataFolder
 from data_pipelines.index import Index, read_index
 from data_pipelines.noise import NoiseSource
+from data_pipelines.position import changed_topology, resumed_batches
 from data_pipelines.reader import ShardRecord, read_shard
 from data_pipelines.splits import SPLITS, Split
 from data_pipelines.stream import CropStream, StreamConfig
 from data_pipelines.validation import ValidationClip, ValidationClips
+from data_pipelines.workers import leave_signals_to_parent
 
 # Calibration reads at most this many shards, evenly spread, however large the data set.
 MAX_CALIBRATION_SHARDS = 32
@@ -43,6 +45,7 @@ class TrainBatches:
             num_workers=workers,
             prefetch_factor=2 if workers else None,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=leave_signals_to_parent,
         )
         for batch in loader:
             if isinstance(batch, NacreError):
@@ -92,6 +95,9 @@ class AudioDataModule(L.LightningDataModule):
         self._max_val_clips = max_val_clips
         self._max_val_seconds = max_val_seconds
         self._batches = 0
+        # Whether a position relative to another topology is good enough.
+        self.resume_loose = False
+        self.changed_topology: list[str] = []
 
     @property
     def index_sha256(self) -> str:
@@ -214,15 +220,12 @@ class AudioDataModule(L.LightningDataModule):
         """Go to a position saved by `state_dict`; validating a checkpoint needs no position and ignores it.
 
         Raises:
-            RunError: The position was saved with other data, settings, or numbers of ranks or workers.
+            TopologyError: The position was saved with other data, settings, or numbers of ranks or workers, and
+                `resume_loose` is false.
         """
-        if getattr(self.trainer, "evaluating", False):
-            return
-        for name, now in self._topology().items():
-            if state_dict.get(name) != now:
-                was = f"{name} was {state_dict.get(name)} when the checkpoint was written and is {now} now"
-                raise RunError(f"can't resume exactly: {was}; use the same data and settings, or start a new run")
-        self._batches = int(state_dict["batches"])
+        if not getattr(self.trainer, "evaluating", False):
+            self.changed_topology = changed_topology(state_dict, self._topology())
+            self._batches = resumed_batches(state_dict, self._topology(), loose=self.resume_loose)
 
     @cached_property
     def _read_index(self) -> tuple[Index, str]:

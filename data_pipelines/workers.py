@@ -73,6 +73,12 @@ class Workers(Generic[Item, Result]):
         return []
 
 
+def leave_signals_to_parent(worker: int) -> None:
+    """Let this worker of a DataLoader live on when the job's processes are all asked to stop; its parent ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

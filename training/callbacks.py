@@ -6,6 +6,7 @@ moves callbacks of class `Checkpoint` to the end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from codec.distributed import rank
 from training.keyed_random import keyed_seed
 from training.run import Run
+from training.stopping import RunGuard, StoppedBySignalError
 
 SPECTROGRAM_WINDOW = 512
 SPECTROGRAM_RANGE_DB = 80.0
@@ -64,19 +66,26 @@ class AveragedWeights(WeightAveraging):
 
 
 class LastCheckpoint(Checkpoint):
-    """Write `last.ckpt` every N steps and at the last one."""
+    """Write `last.ckpt` every N steps, at the last one, and when a signal asks the run to stop."""
 
-    def __init__(self, run: Run, every_n_steps: int) -> None:
+    def __init__(self, run: Run, every_n_steps: int, guard: RunGuard) -> None:
         self.run = run
         self.every_n_steps = every_n_steps
+        self.guard = guard
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write, if it is time."""
-        step = trainer.global_step
-        if step % self.every_n_steps == 0 or step == trainer.max_steps or trainer.should_stop:
+        """Write, if it is time.
+
+        Raises:
+            StoppedBySignalError: A signal asked for it; a validation that is due would outlast a grace period.
+        """
+        step, signum = trainer.global_step, self.guard.stop_signal
+        if step % self.every_n_steps == 0 or step == trainer.max_steps or trainer.should_stop or signum:
             trainer.save_checkpoint(self.run.last_checkpoint)
+        if signum and step < trainer.max_steps:
+            raise StoppedBySignalError(signum, step, self.run)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -107,21 +116,26 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LineageRecord(Callback):
-    """Write the run's lineage.json when training starts."""
+    """Write config.yaml and lineage.json when training starts, so once a resumed run's changes are accepted."""
 
-    def __init__(self, run: Run, seed: int) -> None:
+    def __init__(self, run: Run, config: str, seed: int, changes: Sequence[str]) -> None:
         self.run = run
+        self.config = config
         self.seed = seed
+        self.changes = changes
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write on rank 0."""
         if trainer.is_global_zero:
             data = cast(Any, trainer).datamodule
+            self.run.write_config(self.config)
             self.run.write_lineage(
                 index_sha256=data.index_sha256,
                 noise_index_sha256=data.noise_index_sha256,
                 seed=self.seed,
                 world_size=trainer.world_size,
+                changes=[*data.changed_topology, *self.changes],
+                step=trainer.global_step,
             )
 
 

@@ -23,17 +23,20 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from codec.config import NETWORK_CONFIGS
 from codec.errors import NacreError, RunError
-from codec.files import write_text
 from data_pipelines.datamodule import AudioDataModule
+from data_pipelines.position import TopologyError
 from training.callbacks import AveragedWeights, BestCheckpoint, LastCheckpoint, LineageRecord, LoggedClips, StepState
 from training.checkpoint_io import AtomicCheckpointIO
 from training.codebook_watch import CodebookWatch
 from training.config import RunConfig
 from training.data_checks import check_data, check_noise
+from training.launch import GUIDE, Agreement, LostRankError, find_launch, is_lost_rank, own_environment
 from training.loggers import build_loggers
 from training.module import CodecTrainer
 from training.progress import TrainingProgress
+from training.resume import LooseResume, check_settings
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
+from training.stopping import JointStopError, RunGuard
 from training.strategy import SplitDDPStrategy
 
 # The stream is endless, so validation goes by steps; the datamodule splits ranks by itself.
@@ -52,15 +55,21 @@ Example:
   nacre train fit --config configs/train/debug.yaml --data.directory DATA
 
 Besides the options below: --run-dir DIR puts the run there instead of under NACRE_HOME/runs; --resume RUN continues a
-run from its last checkpoint with its own configuration."""
+run from its last checkpoint with its own configuration, and --resume RUN --resume-loose with changes to it, such as
+--data.num_workers 4, telling what that costs.
+
+SIGTERM and Ctrl-C write a checkpoint first; the exit code is then 143 or 130."""
 
 
 class TrainingCLI(LightningCLI):
     """Parse the configuration, create or open the run, and build the trainer for it."""
 
-    def __init__(self, arguments: Sequence[str], run_dir: Path | None, resume: Path | None) -> None:
+    def __init__(self, arguments: Sequence[str], run_dir: Path | None, resume: Path | None, loose: bool) -> None:
         self.run_dir = run_dir
         self.resume = resume
+        self.loose = loose
+        self.changes: list[str] = []
+        self.launch = find_launch()
         super().__init__(
             CodecTrainer,
             AudioDataModule,
@@ -84,6 +93,9 @@ class TrainingCLI(LightningCLI):
         """Parse, without LightningCLI's warning that arguments were given."""
         words = cast(list[str], args)
         self.config = parser.parse_args(words)
+        if self.launch is not None:
+            self.config.trainer.devices = self.launch.devices
+            self.config.trainer.num_nodes = self.launch.num_nodes
         # The parser reads one key of a network as that network anew, its other keys at their defaults, unless the
         # network is the first of the types that it may be.
         first = next(iter(NETWORK_CONFIGS))
@@ -94,49 +106,71 @@ class TrainingCLI(LightningCLI):
         """Check what can be checked, then create the run and the trainer that writes to it."""
         check_data(self.model.codec_config, self.datamodule.sample_rate, self.datamodule.channels)
         check_noise(self.model.codec_config, has_noise=self.datamodule.noise_index_sha256 is not None)
-        self.run = self._open_run()
+        self.datamodule.resume_loose = self.loose
         options = self.config_init.run
         trainer = self.config_init.trainer
+        if trainer.num_nodes > 1 and self.launch is None:
+            raise RunError(
+                f"trainer.num_nodes is {trainer.num_nodes}: start several machines by torchrun or srun ({GUIDE})"
+            )
+        self.run = self._open_run()
         if trainer.strategy == "auto" and count_processes(trainer.accelerator, trainer.devices, trainer.num_nodes) > 1:
             kwargs["strategy"] = SplitDDPStrategy()
         kwargs["callbacks"] = [*(trainer.callbacks or []), *self._callbacks(options)]
         kwargs["logger"] = build_loggers(self.run, options)
-        kwargs["plugins"] = [*_as_list(trainer.plugins), AtomicCheckpointIO()]
+        kwargs["plugins"] = [*_as_list(trainer.plugins), AtomicCheckpointIO(), *own_environment()]
         kwargs["default_root_dir"] = self.run.directory
         return super().instantiate_trainer(**kwargs)
 
     def _open_run(self) -> Run:
+        """Return the run of all ranks; the first process alone decides and writes."""
         if inherited := inherited_run():
             return inherited
+        if self.launch is None:
+            return self._decide_run()
+        self._agreement = Agreement(self.launch)
+        return self._agreement.reach(self._decide_run)
+
+    def _decide_run(self) -> Run:
         if self.resume is not None:
             run = open_run(self.resume)
-        elif int(os.environ.get("WORLD_SIZE", "1")) > 1 and self.run_dir is None:
-            raise RunError("under torchrun or SLURM give --run-dir, the same on every rank")
-        else:
-            configs = self.config.get("config") or []
-            run = create_run(Path(str(configs[0])).stem if configs else "run", self.run_dir)
-        write_text(run.config, self.parser.dump(self.config, skip_unset=False))
+            self.changes = check_settings(run, self._resolved(), loose=self.loose)
+            return run
+        configs = self.config.get("config") or []
+        run = create_run(Path(str(configs[0])).stem if configs else "run", self.run_dir)
+        run.write_config(self._resolved())
         return run
+
+    def _resolved(self) -> str:
+        return str(self.parser.dump(self.config, skip_unset=False))
 
     def _callbacks(self, options: RunConfig) -> list[Callback]:
         sample_rate = self.model.codec_config.sample_rate
+        guard = RunGuard(self.run)
         return [
+            *([LooseResume(self.changes)] if self.loose else []),
             StepState(self.model.seed),
             AveragedWeights(options.ema_decay),
-            LineageRecord(self.run, self.model.seed),
+            LineageRecord(self.run, self._resolved(), self.model.seed, self.changes),
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
             TrainingProgress(sample_rate),
+            guard,
             BestCheckpoint(self.run, options.keep_best),
-            LastCheckpoint(self.run, options.checkpoint_every_n_steps),
+            LastCheckpoint(self.run, options.checkpoint_every_n_steps, guard),
         ]
 
 
-def fit(arguments: Sequence[str], *, run_dir: Path | None = None, resume: Path | None = None) -> Run:
+def fit(
+    arguments: Sequence[str], *, run_dir: Path | None = None, resume: Path | None = None, resume_loose: bool = False
+) -> Run:
     """Train by LightningCLI `arguments`, in a fresh run or continuing `resume`, and return the run.
 
+    A run goes on exactly, with the settings and the topology it had, or with others if `resume_loose`.
+
     Raises:
-        RunError: The run can't be started or resumed.
+        RunError: The run can't be started or resumed, or another process of it died.
+        JointStopError: It was interrupted by a signal, or a loss or gradient was not finite.
         DataError: The shards can't be used.
         click.UsageError: The configuration has an unknown key or a bad value.
     """
@@ -147,20 +181,26 @@ def fit(arguments: Sequence[str], *, run_dir: Path | None = None, resume: Path |
             raise RunError(f"'{resume}' can't be resumed: it has no checkpoints/last.ckpt yet")
         arguments = ["--config", str(run.config), *arguments]
     with quiet_lightning():
-        cli = _build(arguments, run_dir, resume)
+        cli = _build(arguments, run_dir, resume, resume_loose)
         with _exported(cli.run):
             try:
                 checkpoint = None if resume is None else cli.run.last_checkpoint
                 cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+            except TopologyError as error:
+                raise JointStopError(str(error)) from None
+            except RuntimeError as error:
+                if not is_lost_rank(error):
+                    raise
+                raise LostRankError(cli.run) from None
             finally:
                 _finish()
     return cli.run
 
 
-def _build(arguments: list[str], run_dir: Path | None, resume: Path | None) -> TrainingCLI:
+def _build(arguments: list[str], run_dir: Path | None, resume: Path | None, loose: bool) -> TrainingCLI:
     """Build the CLI; a bad configuration is a usage error of one line."""
     try:
-        return TrainingCLI(arguments, run_dir, resume)
+        return TrainingCLI(arguments, run_dir, resume, loose)
     except NacreError:
         raise
     except (ValueError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,9 @@ def train() -> None:
 @train.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of the fresh run.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Run to continue from its last checkpoint.")
+@click.option("--resume-loose", is_flag=True, help="With --resume: go on with other settings or another topology.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def fit(run_dir: Path | None, resume: Path | None, arguments: tuple[str, ...]) -> None:
+def fit(run_dir: Path | None, resume: Path | None, resume_loose: bool, arguments: tuple[str, ...]) -> None:
     """Train by a YAML configuration; every key is also an option.
 
     \b
@@ -31,12 +33,22 @@ def fit(run_dir: Path | None, resume: Path | None, arguments: tuple[str, ...]) -
       nacre train fit --config configs/train/debug.yaml --data.directory DATA --trainer.max_steps 100
     """
     from training.cli import fit as fit_run
+    from training.launch import is_first_process
     from training.run import inherited_run
+    from training.stopping import JointStopError
 
     if run_dir is not None and resume is not None:
         raise click.UsageError("give --run-dir or --resume, not both: a resumed run stays in its folder")
-    run = fit_run(arguments, run_dir=run_dir, resume=resume)
-    if inherited_run() is None:
+    if resume_loose and resume is None:
+        raise click.UsageError("--resume-loose says how to --resume RUN: give that too")
+    try:
+        run = fit_run(arguments, run_dir=run_dir, resume=resume, resume_loose=resume_loose)
+    except JointStopError as stop:
+        if is_first_process():
+            click.echo(f"nacre: {stop}", err=True)
+        # A rank that Lightning started leaves the status to the first; it would be killed for its own.
+        sys.exit(stop.exit_code if inherited_run() is None else 0)
+    if is_first_process():
         click.echo(run.directory)
 
 

@@ -34,6 +34,7 @@ from training.config import (
 from training.data_checks import check_data
 from training.discriminators.ensemble import Discriminator
 from training.examples import Examples, add_noise, apply_gain, mix_noise, vary_phase
+from training.finite import FiniteWatch
 from training.freezing import freeze_encoder
 from training.keyed_random import joint_integers, keyed_generator
 from training.losses.generator import GeneratorLosses
@@ -102,6 +103,7 @@ class CodecTrainer(L.LightningModule):
         self.discriminator = Discriminator(self.discriminator_config, codec.channels)
         self.adversary = Adversary(self.discriminator_config, seed)
         self.losses = GeneratorLosses(self.loss_config, codec.sample_rate)
+        self.finite = FiniteWatch()
         self.validation_metrics: dict[str, Any] = {}
         self._validation_scores: list[list[float]] = []
 
@@ -172,8 +174,10 @@ class CodecTrainer(L.LightningModule):
         norm = nn.utils.clip_grad_norm_(self.codec.parameters(), self.optimizer_config.gradient_clip)
         generator_optimizer.step()
         self._schedules()[0].step()
+        values = losses | {"loss": total, "gradient_norm": norm}
+        self.finite.see(step, "train/gen", values)
         if self._is_logged(step):
-            self._log_generator(losses | {"loss": total, "gradient_norm": norm})
+            self._log_generator(values)
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Score one clip as the package would code it, and return its reconstruction [1, C, T]."""
@@ -270,14 +274,12 @@ class CodecTrainer(L.LightningModule):
         norm = nn.utils.clip_grad_norm_(self.discriminator.parameters(), self.discriminator_config.gradient_clip)
         optimizer.step()
         self._schedules()[1].step()
+        values = {"loss": loss.detach(), "gradient_norm": norm}
+        self.finite.see(self.global_step, "train/disc", values)
         if self._is_logged(self.global_step):
-            self.log_dict({"train/disc/loss": loss.detach(), "train/disc/gradient_norm": norm})
+            self.log_dict({f"train/disc/{name}": value for name, value in values.items()})
 
     def _log_generator(self, values: dict[str, Tensor]) -> None:
-        if not math.isfinite(float(values["loss"].detach())):
-            raise RunError(
-                f"the loss is {float(values['loss'])} after step {self.global_step}: lower the learning rate"
-            )
         rate = self._schedules()[0].get_last_lr()[0]
         logged = {f"train/gen/{name}": value.detach() for name, value in values.items()}
         self.log_dict(logged | {"train/gen/learning_rate": rate})

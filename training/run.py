@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -59,9 +60,26 @@ class Run:
         """What resuming starts from."""
         return self.checkpoints / "last.ckpt"
 
-    def write_lineage(self, *, index_sha256: str, noise_index_sha256: str | None, seed: int, world_size: int) -> None:
-        """Write lineage.json atomically."""
+    def write_config(self, text: str) -> None:
+        """Write config.yaml atomically."""
+        write_text(self.config, text)
+
+    def write_lineage(
+        self,
+        *,
+        index_sha256: str,
+        noise_index_sha256: str | None,
+        seed: int,
+        world_size: int,
+        changes: Sequence[str] = (),
+        step: int = 0,
+    ) -> None:
+        """Write lineage.json atomically; `changes` are those of a loose resume at `step`, which are kept for ever."""
+        loose_resumes = self.read_lineage().get("loose_resumes", [])
+        if changes:
+            loose_resumes = [*loose_resumes, {"step": step, "changes": list(changes)}]
         lineage = {
+            "loose_resumes": loose_resumes,
             "run": self.directory.name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "data_index_sha256": index_sha256,

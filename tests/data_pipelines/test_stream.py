@@ -108,13 +108,13 @@ def test_ranks_epochs_and_seeds_differ(dataset):
 @pytest.mark.parametrize("change", [{"num_workers": 1}, {"batch_size": 2}, {"seed": 9}, {"segment_samples": 99}])
 def test_resuming_with_other_settings_is_refused(dataset, change):
     state = make(dataset).state_dict()
-    with pytest.raises(RunError, match=f"can't resume exactly: {next(iter(change))}"):
+    with pytest.raises(RunError, match=f"can't resume exactly with {next(iter(change))} from"):
         make(dataset, **change).load_state_dict(state)
 
 
 def test_resuming_with_other_ranks_or_data_is_refused(dataset, tmp_path, make_corpus):
     state = make(dataset).state_dict()
-    with pytest.raises(RunError, match=r"world_size was 1 .* 2 now"):
+    with pytest.raises(RunError, match="world_size from 1 to 2"):
         make(dataset, 0, 2).load_state_dict(state)
     build_dataset([make_corpus(tmp_path / "other", 30, seed=70)], tmp_path / "changed", BuildConfig(val_percent=30))
     with pytest.raises(RunError, match="index_sha256"):

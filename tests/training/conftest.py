@@ -1,12 +1,16 @@
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 from tiny import TRAINED_NETWORK
+from training.checkpoint_io import load_checkpoint
+from training.run import Run
 
 SAMPLE_RATE = 16_000
 
@@ -72,6 +76,52 @@ def shards(tmp_path_factory):
         warnings.simplefilter("ignore")
         build_dataset([root], root / "shards", BuildConfig(val_percent=25, test_percent=0))
     return root / "shards"
+
+
+@pytest.fixture(scope="session")
+def uneven_shards(tmp_path_factory):
+    """A data set of shards that hold different numbers of records."""
+    from data_pipelines.build import build_dataset
+    from data_pipelines.folder import DataFolder
+    from data_pipelines.index import read_index
+    from data_pipelines.settings import BuildConfig
+
+    root = tmp_path_factory.mktemp("uneven")
+    for seed in range(24):
+        soundfile.write(root / f"{seed}.wav", synthesize(seed, 0.4 + seed % 7 / 4), SAMPLE_RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        build_dataset([root], root / "shards", BuildConfig(val_percent=15, test_percent=0, shard_bytes=100_000))
+    index, _ = read_index(DataFolder(str(root / "shards")))
+    assert len({len(shard.records) for shard in index.splits["train"]}) > 1
+    return root / "shards"
+
+
+def compare(first, second, path):
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            compare(first[key], second[key], f"{path}.{key}")
+    elif isinstance(first, list | tuple):
+        for index, pair in enumerate(zip(first, second, strict=True)):
+            compare(*pair, f"{path}[{index}]")
+    else:
+        assert first == second, path
+
+
+@pytest.fixture
+def assert_same_training():
+    """Return a function that compares two runs' last.ckpt bit for bit: all that training goes on from."""
+
+    def check(first, second):
+        first, second = (load_checkpoint(Run(Path(run)).last_checkpoint) for run in (first, second))
+        names = ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers")
+        for name in ("global_step", "AudioDataModule", *names):
+            compare(first[name], second[name], name)
+
+    return check
 
 
 @pytest.fixture

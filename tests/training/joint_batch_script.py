@@ -1,4 +1,6 @@
-"""Train a tiny codec on a fixed joint batch with N ranks, and save each rank's state: `script OUT RANKS [RECIPE]`.
+"""Train a tiny codec on a fixed joint batch with N ranks: `script OUT RANKS PRECISION RECIPE`.
+
+Each rank saves its weights, live and averaged, and the bytes that each step sent to the other ranks for each network.
 
 Run as a program (Lightning starts the further ranks by running it again); not a test module.
 """
@@ -10,6 +12,8 @@ from typing import NamedTuple
 
 import lightning as L  # noqa: N812  # the field's name for it
 import torch
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+from torch.nn.parallel import DistributedDataParallel
 
 from codec.config import CodecConfig, QuantizerConfig
 from codec.nacre.config import NacreConfig
@@ -18,7 +22,7 @@ from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, Qu
 from training.discriminators.config import PeriodConfig, SmallConfig, STFTConfig
 from training.keyed_random import keyed_generator
 from training.module import CodecTrainer
-from training.strategy import SplitDDPStrategy
+from training.strategy import SplitDDPStrategy, wrapped
 
 STEPS = 8
 JOINT_BATCH = 4
@@ -74,7 +78,32 @@ RECIPES = {
 }
 
 
-def main(out, ranks, recipe="plain"):
+class Witness(L.Callback):
+    """Count the bytes of gradients that DDP sums over ranks, and keep the weights before they are averaged."""
+
+    def __init__(self):
+        self.sent = {name: [] for name in CodecTrainer.ddp_modules}
+        self.live = {}
+
+    def on_train_start(self, trainer, module):
+        for name in self.sent:
+            network = wrapped(module, name)
+            if isinstance(network, DistributedDataParallel):
+                network.register_comm_hook(name, self.count)
+
+    def count(self, name, bucket):
+        self.sent[name][-1] += bucket.buffer().nbytes
+        return default_hooks.allreduce_hook(None, bucket)
+
+    def on_train_batch_start(self, *_):
+        for steps in self.sent.values():
+            steps.append(0)
+
+    def on_train_end(self, trainer, module):
+        self.live = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def main(out, ranks, precision, recipe):
     loss, discriminator, optimizer = RECIPES[recipe]
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -98,12 +127,14 @@ def main(out, ranks, recipe="plain"):
         optimizer=OptimizerConfig(warmup_steps=2, **optimizer),
         quantizer=QuantizerTraining(start_step=2, calibration_segments=8, dropout=(1, 2, 3)),
     )
+    witness = Witness()
     trainer = L.Trainer(
         accelerator="cpu",
+        precision=precision,
         devices=ranks,
         strategy=SplitDDPStrategy() if ranks > 1 else "auto",
         max_steps=STEPS,
-        callbacks=[StepState(0), AveragedWeights(0.9)],
+        callbacks=[witness, StepState(0), AveragedWeights(0.9)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -114,7 +145,13 @@ def main(out, ranks, recipe="plain"):
         log_every_n_steps=1,
     )
     trainer.fit(module, datamodule=JointBatches())
-    saved = {"state": module.state_dict(), "metrics": module.validation_metrics}
+    saved = {
+        "live": witness.live,
+        "averaged": module.state_dict(),
+        "metrics": module.validation_metrics,
+        "sent": witness.sent,
+        "sizes": {n: sum(p.nbytes for p in getattr(module, n).parameters()) for n in module.ddp_modules},
+    }
     torch.save(saved, out / f"rank{trainer.global_rank}.pt")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
