@@ -56,6 +56,8 @@ class TrainingProgress(Callback):
             if "val/mel_distance" in values:
                 # Those of a bypassed quantizer are of the past.
                 values = {name: value for name, value in values.items() if "/bypass/" not in name}
+            # Lower bitrates are in the curves.
+            values = {name: value for name, value in values.items() if "kbps/" not in name}
             text = "  ".join(f"{name}={float(value):.3f}" for name, value in values.items())
             line = f"validation at step {trainer.global_step}: {text}"
             if self._bar is not None:

@@ -23,6 +23,7 @@ from training.config import (
     OptimizerConfig,
     QuantizerTraining,
     RunConfig,
+    ValidationConfig,
 )
 from training.export import export_package
 
@@ -36,6 +37,7 @@ SECTIONS = {
     "quantizer": QuantizerTraining,
     "augmentation": AugmentationConfig,
     "denoising": DenoisingConfig,
+    "validation": ValidationConfig,
 }
 # What the user gives on the command line, and what the one seed gives.
 NOT_IN_DATA = {"directory", "seed", "self"}
