@@ -35,6 +35,7 @@ from training.module import CodecTrainer
 from training.progress import TrainingProgress
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
 from training.strategy import SplitDDPStrategy
+from training.throughput import Throughput
 
 # The stream is endless, so validation goes by steps; the datamodule splits ranks by itself.
 TRAINER_DEFAULTS = {
@@ -126,6 +127,7 @@ class TrainingCLI(LightningCLI):
             LineageRecord(self.run, self.model.seed),
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
+            Throughput(sample_rate),
             TrainingProgress(sample_rate),
             BestCheckpoint(self.run, options.keep_best),
             LastCheckpoint(self.run, options.checkpoint_every_n_steps),

@@ -21,6 +21,7 @@ from codec.config import CodecConfig
 from codec.errors import RunError
 from codec.model import Codec
 from data_pipelines.validation import ValidationClip
+from training.balance import adversarial_balance
 from training.config import (
     AugmentationConfig,
     DenoisingConfig,
@@ -241,6 +242,8 @@ class CodecTrainer(L.LightningModule):
         self._schedules()[1].step()
         if self._is_logged(self.global_step):
             self.log_dict({"train/disc/loss": loss.detach(), "train/disc/gradient_norm": norm})
+            balance = adversarial_balance(real, fake, self.discriminator_config.loss)
+            self.log_dict({f"train/disc/{name}": value for name, value in balance.items()})
 
     def _adversarial_losses(self, audio: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
         """Return what the frozen discriminator makes of the reconstruction; unwrapped, for it gets no gradient."""

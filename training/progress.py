@@ -84,8 +84,10 @@ class TrainingProgress(Callback):
         eta = f"{remaining // 3600}:{remaining // 60 % 60:02}:{remaining % 60:02}"
         loss = trainer.callback_metrics.get("train/gen/loss")
         text = "" if loss is None else f"  loss {float(loss):.3f}"
+        wait = trainer.callback_metrics.get("train/throughput/data_wait_share")
+        waited = "" if wait is None else f", {float(wait):.0%} of it waiting for data"
         rate = self._audio_seconds / elapsed
-        return f"step {trainer.global_step}/{trainer.max_steps}{text}  {rate:.1f}x real time  ETA {eta}"
+        return f"step {trainer.global_step}/{trainer.max_steps}{text}  {rate:.1f}x real time{waited}  ETA {eta}"
 
     def _stop(self) -> None:
         if self._bar is not None:
