@@ -1,4 +1,4 @@
-"""`nacre train`: fit, export, and fit entropy tables."""
+"""`nacre train`: fit, export, draw curves, and fit entropy tables."""
 
 from __future__ import annotations
 
@@ -61,6 +61,26 @@ def export(run: Path, out: Path, checkpoint: Literal["best", "last"]) -> None:
 
     package = export_package(run, out, checkpoint)
     click.echo(f"{package.directory}: {package.config.name}, fingerprint {package.fingerprint[:16]}")
+
+
+@train.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The picture, a .png.")
+def curves(runs: tuple[Path, ...], out: Path) -> None:
+    """Draw the curves of a run, or of several over each other, from their folders alone.
+
+    Losses, validation at each bitrate, health of the codebooks, throughput: whatever was logged. A run may be drawn
+    while it trains.
+
+    \b
+    Example:
+      nacre train curves ~/.nacre/runs/debug-20250101-120000 --out curves.png
+    """
+    from training.curves import draw_curves
+
+    drawn = draw_curves(runs, out)
+    last = max(series.steps[-1] for run in drawn.values() for series in run.values())
+    click.echo(f"{out}: {len(drawn)} run{'s' * (len(drawn) > 1)}, up to step {last}")
 
 
 @train.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class JsonLinesLogger(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self._is_whole = False
 
     @property
     def name(self) -> str:
@@ -40,8 +42,17 @@ class JsonLinesLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append a line; values that are not finite are written as null."""
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items() if name != "epoch"}
+        if not self._is_whole:
+            self._drop_torn_line()
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step} | values) + "\n")
+
+    def _drop_torn_line(self) -> None:
+        """Cut off a last line that a killed run has not finished: the next one would continue it."""
+        self._is_whole = True
+        if self.path.is_file():
+            written = self.path.read_bytes()
+            os.truncate(self.path, written.rfind(b"\n") + 1)
 
 
 def build_loggers(run: Run, config: RunConfig) -> list[Logger]:
