@@ -30,7 +30,7 @@ from training.checkpoint_io import AtomicCheckpointIO
 from training.codebook_watch import CodebookWatch
 from training.config import RunConfig
 from training.data_checks import check_data, check_noise
-from training.loggers import build_loggers
+from training.loggers import build_loggers, wandb_environment
 from training.module import CodecTrainer
 from training.progress import TrainingProgress
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
@@ -150,7 +150,7 @@ def fit(arguments: Sequence[str], *, run_dir: Path | None = None, resume: Path |
         arguments = ["--config", str(run.config), *arguments]
     with quiet_lightning():
         cli = _build(arguments, run_dir, resume)
-        with _exported(cli.run):
+        with _exported(cli.run), wandb_environment(cli.run):
             try:
                 checkpoint = None if resume is None else cli.run.last_checkpoint
                 cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import secrets
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from training.config import RunConfig
 from training.run import Run
+
+# W&B names folders by time and id.
+WANDB_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(?P<id>.+)")
 
 
 class JsonLinesLogger(Logger):
@@ -55,6 +62,27 @@ class JsonLinesLogger(Logger):
             os.truncate(self.path, written.rfind(b"\n") + 1)
 
 
+def wandb_id(run: Run) -> str:
+    """Return the run's id in W&B: a resumed run's own, else a fresh one, for folders of one name are many."""
+    folders = sorted((run.directory / "wandb").glob("*run-*-*"), key=lambda path: path.name.removeprefix("offline-"))
+    ids = [match["id"] for folder in folders if (match := WANDB_FOLDER.fullmatch(folder.name))]
+    return ids[-1] if ids else f"{run.directory.name}-{secrets.token_hex(4)}"
+
+
+@contextmanager
+def wandb_environment(run: Run) -> Iterator[None]:
+    """Keep what W&B stages in the run's folder, and Lightning's choice of W&B's mode from the next run."""
+    before = {name: os.environ.get(name) for name in ("WANDB_DATA_DIR", "WANDB_MODE")}
+    os.environ.setdefault("WANDB_DATA_DIR", str(run.directory / "wandb"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 def build_loggers(run: Run, config: RunConfig) -> list[Logger]:
     """Return the loggers of a run."""
     loggers: list[Logger] = [JsonLinesLogger(run.metrics)]
@@ -64,7 +92,8 @@ def build_loggers(run: Run, config: RunConfig) -> list[Logger]:
         wandb = WandbLogger(
             project=config.wandb_project,
             name=run.directory.name,
-            id=run.directory.name,
+            id=wandb_id(run),
+            log_model=config.wandb_mode == "online",
             save_dir=run.directory,
             offline=config.wandb_mode == "offline",
             settings=Settings(silent=True, console="off", x_disable_stats=True),
