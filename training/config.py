@@ -170,7 +170,7 @@ class ValidationConfig:
         num_quantizers: Numbers of stages to score beside all of them, which choose checkpoints; those that the codec
             hasn't are left out; null takes one and a middle number.
         metrics: What to measure; `mel_distance`, which chooses checkpoints, always. PESQ and ViSQOL are off where they
-            aren't installed; ViSQOL costs most, a sixth of the audio's duration at each bitrate.
+            aren't installed; ViSQOL costs most, up to a third of the audio's duration at each bitrate.
     """
 
     num_quantizers: tuple[int, ...] | None = None

@@ -90,7 +90,7 @@ def visqol(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
     """Return ViSQOL's MOS-LQO: higher is better, 1 to 5; in speech mode up to 16 kHz, in audio mode at 48 kHz above.
 
     Source: Chinen et al. 2020 (arXiv 2004.09584), by visqol-python, in speech mode with the lattice as the original
-    has it. Bad at: stereo, of which it knows nothing. It costs 5 to 17 percent of the audio's duration.
+    has it. Bad at: stereo, of which it knows nothing. It costs up to a third of the audio's duration.
 
     Raises:
         UndefinedScore: The clip is too short for its patches, or a signal is silent.
