@@ -93,7 +93,7 @@ def round_trip(url: str, clip: Path, original: Audio, bitrate_kbps: float) -> Ro
     if (audio.samples.shape, audio.sample_rate) != (original.samples.shape, original.sample_rate):
         raise DemoError(f"{clip.name} has shape {original.samples.shape}, but decoded {audio.samples.shape}")
     CONSOLE.print(f"  {bitrate_kbps:g} kbps: {len(encoded.body)} bytes, {audio.num_samples} samples, as the original")
-    scores = measure(torch.from_numpy(audio.samples), torch.from_numpy(original.samples), audio.sample_rate)
+    scores = measure(torch.from_numpy(audio.samples), torch.from_numpy(original.samples), audio.sample_rate).scores
     return Row(
         bitrate_kbps=bitrate_kbps,
         measured_kbps=len(encoded.body) * 8 / original.seconds / 1000,

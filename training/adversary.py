@@ -16,6 +16,15 @@ from training.keyed_random import keyed_generator
 from training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What discriminators made of `real` and `fake` audio, and the `loss` to learn from."""
+
+    loss: Tensor
+    real: list[list[Tensor]]
+    fake: list[list[Tensor]]
+
+
 @dataclass(frozen=True)
 class Adversary:
     """When discriminators learn and are heard, and the losses of both sides."""
@@ -30,11 +39,11 @@ class Adversary:
         start = int(torch.randint(num_samples - length + 1, (), generator=generator))
         return slice(start, start + length)
 
-    def lesson(self, network: nn.Module, audio: Tensor, reconstruction: Tensor) -> Tensor:
-        """Return the loss to teach `network` with; real and fake go through in one pass, as DDP wants it."""
+    def lesson(self, network: nn.Module, audio: Tensor, reconstruction: Tensor) -> Lesson:
+        """Return what to teach `network` with; real and fake go through in one pass, as DDP wants it."""
         both = network(torch.cat([audio, reconstruction.detach()]))
         real, fake = _split_judgements(both)
-        return discriminator_loss(real, fake, self.config.loss)
+        return Lesson(loss=discriminator_loss(real, fake, self.config.loss), real=real, fake=fake)
 
     def verdict(self, discriminator: Discriminator, audio: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
         """Return what the frozen discriminator makes of the reconstruction; unwrapped, for it gets no gradient."""

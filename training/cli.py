@@ -31,13 +31,14 @@ from training.codebook_watch import CodebookWatch
 from training.config import RunConfig
 from training.data_checks import check_data, check_noise
 from training.launch import GUIDE, Agreement, LostRankError, find_launch, is_lost_rank, own_environment
-from training.loggers import build_loggers
+from training.loggers import build_loggers, wandb_environment
 from training.module import CodecTrainer
 from training.progress import TrainingProgress
 from training.resume import LooseResume, check_settings
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
 from training.stopping import JointStopError, RunGuard
 from training.strategy import SplitDDPStrategy
+from training.throughput import Throughput
 
 # The stream is endless, so validation goes by steps; the datamodule splits ranks by itself.
 TRAINER_DEFAULTS = {
@@ -154,6 +155,7 @@ class TrainingCLI(LightningCLI):
             LineageRecord(self.run, self._resolved(), self.model.seed, self.changes),
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
+            Throughput(sample_rate),
             TrainingProgress(sample_rate),
             guard,
             BestCheckpoint(self.run, options.keep_best),
@@ -182,7 +184,7 @@ def fit(
         arguments = ["--config", str(run.config), *arguments]
     with quiet_lightning():
         cli = _build(arguments, run_dir, resume, resume_loose)
-        with _exported(cli.run):
+        with _exported(cli.run), wandb_environment(cli.run):
             try:
                 checkpoint = None if resume is None else cli.run.last_checkpoint
                 cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)

@@ -1,4 +1,4 @@
-"""`nacre train`: fit, export, and fit entropy tables."""
+"""`nacre train`: fit, export, draw curves, send them to W&B, and fit entropy tables."""
 
 from __future__ import annotations
 
@@ -73,6 +73,44 @@ def export(run: Path, out: Path, checkpoint: Literal["best", "last"]) -> None:
 
     package = export_package(run, out, checkpoint)
     click.echo(f"{package.directory}: {package.config.name}, fingerprint {package.fingerprint[:16]}")
+
+
+@train.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The picture, a .png.")
+def curves(runs: tuple[Path, ...], out: Path) -> None:
+    """Draw the curves of a run, or of several over each other, from their folders alone.
+
+    Losses, validation at each bitrate, health of the codebooks, throughput: whatever was logged. A run may be drawn
+    while it trains.
+
+    \b
+    Example:
+      nacre train curves ~/.nacre/runs/debug-20250101-120000 --out curves.png
+    """
+    from training.curves import draw_curves
+
+    drawn = draw_curves(runs, out)
+    last = max(series.steps[-1] for run in drawn.values() for series in run.values())
+    click.echo(f"{out}: {len(drawn)} run{'s' * (len(drawn) > 1)}, up to step {last}")
+
+
+@train.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def sync(run: Path) -> None:
+    """Send an offline run to W&B, or what was added since it was last sent.
+
+    It needs a key (WANDB_API_KEY or 'wandb login') and the server (WANDB_BASE_URL, if it is not W&B's own).
+
+    \b
+    Example:
+      nacre train sync ~/.nacre/runs/debug-20250101-120000
+    """
+    from training.sync import sync_run
+
+    count = sync_run(run)
+    parts = "one part" if count == 1 else f"{count} parts"
+    click.echo(f"{run}: sent {parts}" if count else f"{run}: all was sent before")
 
 
 @train.command()

@@ -16,6 +16,7 @@ from training.discriminators.config import (
     WaveConfig,
 )
 from training.losses.adversarial import AdversarialLoss
+from training.metrics import OWN_METRICS, MetricName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +241,35 @@ class DenoisingConfig:
     def middle_snr_db(self) -> float:
         """The ratio at which validation denoises."""
         return (self.min_snr_db + self.max_snr_db) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """What validation measures, and at which bitrates.
+
+    Attributes:
+        num_quantizers: Numbers of stages to score beside all of them, which choose checkpoints; those that the codec
+            hasn't are left out; null takes one and a middle number.
+        metrics: What to measure; `mel_distance`, which chooses checkpoints, always. PESQ and ViSQOL are off where they
+            aren't installed; ViSQOL costs most, up to a third of the audio's duration at each bitrate.
+    """
+
+    num_quantizers: tuple[int, ...] | None = None
+    metrics: tuple[MetricName, ...] = (*OWN_METRICS, "pesq")
+
+    def __post_init__(self) -> None:
+        """Check that checkpoints can be chosen.
+
+        Raises:
+            ValueError: They can't.
+        """
+        if "mel_distance" not in self.metrics:
+            raise ValueError(f"metrics is {list(self.metrics)} but must have mel_distance, which chooses checkpoints")
+
+    def lower_stages(self, most: int) -> list[int]:
+        """Return the numbers of stages below `most` at which to score, lowest first."""
+        chosen = (1, most // 2) if self.num_quantizers is None else self.num_quantizers
+        return sorted({stages for stages in chosen if 1 <= stages < most})
 
 
 @dataclass(frozen=True, kw_only=True)

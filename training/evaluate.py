@@ -100,7 +100,7 @@ def _score(model: LoadedPackage, name: str, audio: Audio, bitrate_kbps: float) -
     encoded = time.perf_counter()
     decoded = decompress(model, container)
     finished = time.perf_counter()
-    metrics = measure(torch.from_numpy(decoded.samples), torch.from_numpy(audio.samples), audio.sample_rate)
+    measured = measure(torch.from_numpy(decoded.samples), torch.from_numpy(audio.samples), audio.sample_rate)
     return ClipScore(
         clip=name,
         bitrate_kbps=bitrate_kbps,
@@ -108,7 +108,7 @@ def _score(model: LoadedPackage, name: str, audio: Audio, bitrate_kbps: float) -
         seconds=audio.seconds,
         encode_realtime=audio.seconds / (encoded - started),
         decode_realtime=audio.seconds / (finished - encoded),
-        **metrics,
+        **measured.scores,
     )
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import secrets
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from training.config import RunConfig
 from training.run import Run
 
+# W&B names folders by time and id.
+WANDB_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(?P<id>.+)")
+
 
 class JsonLinesLogger(Logger):
     """Append one object {"step", name: value, ...} a line; of a step logged twice (after a resume) the last counts."""
@@ -21,6 +29,7 @@ class JsonLinesLogger(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self._is_whole = False
 
     @property
     def name(self) -> str:
@@ -40,8 +49,38 @@ class JsonLinesLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append a line; values that are not finite are written as null."""
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items() if name != "epoch"}
+        if not self._is_whole:
+            self._drop_torn_line()
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step} | values) + "\n")
+
+    def _drop_torn_line(self) -> None:
+        """Cut off a last line that a killed run has not finished: the next one would continue it."""
+        self._is_whole = True
+        if self.path.is_file():
+            written = self.path.read_bytes()
+            os.truncate(self.path, written.rfind(b"\n") + 1)
+
+
+def wandb_id(run: Run) -> str:
+    """Return the run's id in W&B: a resumed run's own, else a fresh one, for folders of one name are many."""
+    folders = sorted((run.directory / "wandb").glob("*run-*-*"), key=lambda path: path.name.removeprefix("offline-"))
+    ids = [match["id"] for folder in folders if (match := WANDB_FOLDER.fullmatch(folder.name))]
+    return ids[-1] if ids else f"{run.directory.name}-{secrets.token_hex(4)}"
+
+
+@contextmanager
+def wandb_environment(run: Run) -> Iterator[None]:
+    """Keep what W&B stages in the run's folder, and Lightning's choice of W&B's mode from the next run."""
+    before = {name: os.environ.get(name) for name in ("WANDB_DATA_DIR", "WANDB_MODE")}
+    os.environ.setdefault("WANDB_DATA_DIR", str(run.directory / "wandb"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def build_loggers(run: Run, config: RunConfig) -> list[Logger]:
@@ -53,7 +92,8 @@ def build_loggers(run: Run, config: RunConfig) -> list[Logger]:
         wandb = WandbLogger(
             project=config.wandb_project,
             name=run.directory.name,
-            id=run.directory.name,
+            id=wandb_id(run),
+            log_model=config.wandb_mode == "online",
             save_dir=run.directory,
             offline=config.wandb_mode == "offline",
             settings=Settings(silent=True, console="off", x_disable_stats=True),

@@ -1,23 +1,38 @@
 """Objective metrics of a reconstruction against its original.
 
-None replaces listening; each docstring says what its metric is bad at.
+None replaces listening; each docstring says what its metric is bad at. Those that other programs give are in
+training/perceptual.py.
 
 Axes: audio, reconstruction [C, T], float in [-1, 1].
 """
 
 import math
-import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from training.losses.mel import slaney_filterbank
+from training.perceptual import UndefinedScore, pesq, stoi, visqol
+
+MetricName = Literal["mel_distance", "si_sdr_db", "stoi", "log_spectral_distance_db", "pesq", "visqol"]
+# Those that need no optional package.
+OWN_METRICS: tuple[MetricName, ...] = ("mel_distance", "si_sdr_db", "stoi", "log_spectral_distance_db")
 
 MEL_SCALES = ((2048, 150), (512, 80))
 MEL_FLOOR = 1e-5
 LSD_WINDOW = 2048
 POWER_FLOOR = 1e-10
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Metrics by name: `scores`, NaN where one is undefined for the clip, and why it is in `undefined`."""
+
+    scores: dict[str, float]
+    undefined: dict[str, str]
 
 
 def mel_distance(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
@@ -39,13 +54,16 @@ def si_sdr_db(reconstruction: Tensor, audio: Tensor) -> float:
     """Return the scale-invariant signal-to-distortion ratio in dB: higher is better, unbounded, above 10 is close.
 
     Source: Le Roux et al. 2019 (arXiv 1811.02508), after removing each channel's mean. Bad at: judging codecs that
-    resynthesise; a shift of one sample ruins it, while ears don't notice. NaN for a silent original.
+    resynthesise; a shift of one sample ruins it, while ears don't notice.
+
+    Raises:
+        UndefinedScore: The original is silent.
     """
     target = (audio - audio.mean(-1, keepdim=True)).double().flatten()
     estimate = (reconstruction - reconstruction.mean(-1, keepdim=True)).double().flatten()
     energy = float(target @ target)
     if energy < POWER_FLOOR:
-        return math.nan
+        raise UndefinedScore("the original is silent")
     projection = float(estimate @ target) / energy * target
     noise = estimate - projection
     ratio = (float(projection @ projection) + POWER_FLOOR) / (float(noise @ noise) + POWER_FLOOR)
@@ -65,39 +83,29 @@ def log_spectral_distance_db(reconstruction: Tensor, audio: Tensor) -> float:
     return float((logs[0] - logs[1]).square().mean(-2).sqrt().mean())
 
 
-def stoi(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
-    """Return the short-time objective intelligibility: higher is better, 0 to 1, good speech is above 0.9.
-
-    Source: Taal et al. 2011, by pystoi, mean over channels. Bad at: music, and timbre, which it ignores. NaN for a
-    silent original and for clips with under about 0.4 s of non-silence.
-    """
-    from pystoi import stoi as pystoi_stoi  # SciPy comes with it; slow to import
-
-    scores = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        for got, wanted in zip(reconstruction.numpy(), audio.numpy(), strict=True):
-            if not wanted.any():
-                return math.nan
-            try:
-                scores.append(float(pystoi_stoi(wanted, got, sample_rate)))
-            except (RuntimeWarning, ValueError):
-                return math.nan
-    return float(np.mean(scores))
+METRICS: dict[MetricName, Callable[[Tensor, Tensor, int], float]] = {
+    "mel_distance": mel_distance,
+    "si_sdr_db": lambda reconstruction, audio, _: si_sdr_db(reconstruction, audio),
+    "stoi": stoi,
+    "log_spectral_distance_db": lambda reconstruction, audio, _: log_spectral_distance_db(reconstruction, audio),
+    "pesq": pesq,
+    "visqol": visqol,
+}
 
 
-def measure(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> dict[str, float]:
-    """Return every metric by name for reconstruction [C, T] against audio [C, T]."""
+def measure(
+    reconstruction: Tensor, audio: Tensor, sample_rate: int, names: Sequence[MetricName] = OWN_METRICS
+) -> Measurement:
+    """Score reconstruction [C, T] against audio [C, T] by the metrics called `names`."""
     reconstruction, audio = reconstruction.detach().float().cpu(), audio.detach().float().cpu()
-    return {
-        "mel_distance": mel_distance(reconstruction, audio, sample_rate),
-        "si_sdr_db": si_sdr_db(reconstruction, audio),
-        "stoi": stoi(reconstruction, audio, sample_rate),
-        "log_spectral_distance_db": log_spectral_distance_db(reconstruction, audio),
-    }
-
-
-METRIC_NAMES = ("mel_distance", "si_sdr_db", "stoi", "log_spectral_distance_db")
+    scores: dict[str, float] = {}
+    undefined: dict[str, str] = {}
+    for name in names:
+        try:
+            scores[name] = METRICS[name](reconstruction, audio, sample_rate)
+        except UndefinedScore as reason:
+            scores[name], undefined[name] = math.nan, str(reason)
+    return Measurement(scores, undefined)
 
 
 def _magnitudes(signal: Tensor, window_length: int) -> Tensor:

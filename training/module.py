@@ -8,7 +8,6 @@ Axes: audio, reconstruction [B, C, T].
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import lightning as L
@@ -18,11 +17,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from codec.config import CodecConfig
-from codec.distributed import sum_over_ranks
 from codec.errors import RunError
 from codec.model import Codec
-from codec.segments import decode_segments, encode_segments
+from data_pipelines.validation import ValidationClip
 from training.adversary import Adversary
+from training.balance import adversarial_balance
 from training.config import (
     AugmentationConfig,
     DenoisingConfig,
@@ -30,21 +29,19 @@ from training.config import (
     LossConfig,
     OptimizerConfig,
     QuantizerTraining,
+    ValidationConfig,
 )
 from training.data_checks import check_data
 from training.discriminators.ensemble import Discriminator
-from training.examples import Examples, add_noise, apply_gain, mix_noise, vary_phase
+from training.examples import Examples, apply_gain, mix_noise, vary_phase
 from training.finite import FiniteWatch
 from training.freezing import freeze_encoder
 from training.keyed_random import joint_integers, keyed_generator
 from training.losses.generator import GeneratorLosses
-from training.metrics import METRIC_NAMES, measure
 from training.schedule import warmup_then_fall
 from training.start import start_codebooks, start_network
 from training.strategy import SplitDDPStrategy, wrapped
-
-DENOISED = "denoised/"
-VALIDATION_NAMES = (*METRIC_NAMES, *(f"{DENOISED}{name}" for name in METRIC_NAMES))
+from training.validation import Validator
 
 
 class CodecTrainer(L.LightningModule):
@@ -58,6 +55,7 @@ class CodecTrainer(L.LightningModule):
         quantizer: How the quantizer enters.
         augmentation: Random changes of the training audio.
         denoising: Noise and conditions, of a codec that can denoise; null takes the defaults.
+        validation: What validation measures, and at which bitrates.
         seed: Key of every random choice.
         init_from: Package whose weights to start from, with the same codec configuration; null starts afresh.
 
@@ -79,6 +77,7 @@ class CodecTrainer(L.LightningModule):
         quantizer: QuantizerTraining | None = None,
         augmentation: AugmentationConfig | None = None,
         denoising: DenoisingConfig | None = None,
+        validation: ValidationConfig | None = None,
         seed: int = 0,
         init_from: str | None = None,
     ) -> None:
@@ -104,13 +103,15 @@ class CodecTrainer(L.LightningModule):
         self.adversary = Adversary(self.discriminator_config, seed)
         self.losses = GeneratorLosses(self.loss_config, codec.sample_rate)
         self.finite = FiniteWatch()
+        self.validator = Validator(codec, validation or ValidationConfig(), self.denoising)
         self.validation_metrics: dict[str, Any] = {}
-        self._validation_scores: list[list[float]] = []
 
     def setup(self, stage: str) -> None:
         """Check that data and codec agree, and give a fresh run its start; rank 0's is broadcast by DDP."""
         data = cast(Any, self.trainer).datamodule
         check_data(self.codec_config, data.sample_rate, data.channels)
+        if self.trainer.is_global_zero:
+            self.validator.tell_missing()
         if stage == "fit" and self.trainer.ckpt_path is None:
             start_network(self.codec, data, self.quantizer_training.calibration_segments, self.init_from)
 
@@ -179,40 +180,15 @@ class CodecTrainer(L.LightningModule):
         if self._is_logged(step):
             self._log_generator(values)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def validation_step(self, batch: ValidationClip, batch_idx: int) -> Tensor:
         """Score one clip as the package would code it, and return its reconstruction [1, C, T]."""
-        audio = batch.audio
-        if bool(self.codec.quantizer.initialized):
-            reconstruction = self._code(audio)
-        else:
-            reconstruction = self.codec(audio, None).reconstruction
-        scores = measure(reconstruction[0], audio[0], self.codec_config.sample_rate) | self._denoising_scores(batch)
-        self._validation_scores.append([scores.get(name, math.nan) for name in VALIDATION_NAMES])
-        return reconstruction
-
-    def _code(self, audio: Tensor) -> Tensor:
-        """Encode audio [B, C, T] with all stages, and decode it again."""
-        if self.codec_config.segments is None:
-            return self.codec.decode(self.codec.encode(audio), num_samples=audio.shape[-1])
-        return decode_segments(self.codec, encode_segments(self.codec, audio), num_samples=audio.shape[-1])
-
-    def _denoising_scores(self, batch: Any) -> dict[str, float]:
-        """Score a clip that was encoded without the noise mixed into it; nothing of a codec that can't."""
-        if not (self.codec_config.can_denoise and bool(self.codec.quantizer.initialized)):
-            return {}
-        noisy = add_noise(batch.audio, batch.noise, batch.audio.new_tensor([self.denoising.middle_snr_db]))
-        denoised = self.codec.decode(self.codec.encode(noisy, denoise=True), num_samples=noisy.shape[-1])
-        scores = measure(denoised[0], batch.audio[0], self.codec_config.sample_rate)
-        return {f"{DENOISED}{name}": value for name, value in scores.items()}
+        return self.validator.score(self.codec, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log each metric's mean over the clips of all ranks; NaN (undefined for a clip) is left out."""
-        scores = torch.tensor(self._validation_scores, dtype=torch.float64).reshape(-1, len(VALIDATION_NAMES))
-        self._validation_scores = []
-        known = ~scores.isnan()
-        joint = torch.stack([scores.nan_to_num().sum(0), known.sum(0).double()])
-        sums, counts = sum_over_ranks(joint.to(self.device, torch.float32)).cpu()
-        means = {name: float(s / n) for name, s, n in zip(VALIDATION_NAMES, sums, counts, strict=True) if n}
+        """Log each metric's mean over the clips of all ranks."""
+        means = self.validator.finish(self.device)
+        if self.trainer.is_global_zero:
+            self.validator.tell_undefined()
         quantized = bool(self.codec.quantizer.initialized)
         # A bypassed quantizer scores better than any codec could: never under the names that choose checkpoints.
         prefix = "val" if quantized else "val/bypass"
@@ -268,16 +244,17 @@ class CodecTrainer(L.LightningModule):
 
     def _train_discriminator(self, optimizer: LightningOptimizer, audio: Tensor, reconstruction: Tensor) -> None:
         """Take one step of the discriminator."""
-        loss = self.adversary.lesson(wrapped(self, "discriminator"), audio, reconstruction)
+        lesson = self.adversary.lesson(wrapped(self, "discriminator"), audio, reconstruction)
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward(lesson.loss)
         norm = nn.utils.clip_grad_norm_(self.discriminator.parameters(), self.discriminator_config.gradient_clip)
         optimizer.step()
         self._schedules()[1].step()
-        values = {"loss": loss.detach(), "gradient_norm": norm}
+        values = {"loss": lesson.loss.detach(), "gradient_norm": norm}
         self.finite.see(self.global_step, "train/disc", values)
         if self._is_logged(self.global_step):
-            self.log_dict({f"train/disc/{name}": value for name, value in values.items()})
+            balance = adversarial_balance(lesson.real, lesson.fake, self.discriminator_config.loss)
+            self.log_dict({f"train/disc/{name}": value for name, value in (values | balance).items()})
 
     def _log_generator(self, values: dict[str, Tensor]) -> None:
         rate = self._schedules()[0].get_last_lr()[0]

@@ -30,6 +30,9 @@ def test_run_leaves_all_that_export_and_curves_need(tmp_path, tiny_config, shard
     names = set().union(*lines(run))
     assert {"train/gen/loss", "train/disc/loss", "train/codebook/perplexity_0", "train/codebook/dead_share_2"} <= names
     assert "train/codebook/expiry_rate_1" in names
+    assert {f"train/disc/{name}" for name in ("accuracy_real", "accuracy_fake", "generator_loss_ratio")} <= names
+    assert {"train/throughput/audio_seconds_per_second", "train/throughput/data_wait_share"} <= names
+    assert {"val/0.3kbps/mel_distance", "val/0.3kbps/si_sdr_db"} <= names
     assert {"val/mel_distance", "val/si_sdr_db", "val/stoi"} <= names
     assert list(run.directory.glob("wandb/offline-run-*/run-*.wandb"))
 

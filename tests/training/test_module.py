@@ -1,5 +1,4 @@
 import warnings
-from types import SimpleNamespace
 
 import lightning as L  # noqa: N812  # the field's name for it
 import pytest
@@ -11,6 +10,7 @@ from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
 from codec.segmentation import Segmentation
 from codec.segments import decode_segments, encode_segments
+from data_pipelines.validation import ValidationClip
 from training.config import DiscriminatorConfig, LossConfig, OptimizerConfig, QuantizerTraining
 from training.discriminators.config import SmallConfig
 from training.module import CodecTrainer
@@ -102,7 +102,7 @@ def test_a_codec_in_segments_is_validated_as_its_package_would_code():
     coded = encode_segments(module.codec, audio)
     assert coded.scales.shape == (1, 3)
     wanted = decode_segments(module.codec, coded, num_samples=4001)
-    assert torch.equal(module.validation_step(SimpleNamespace(audio=audio), 0), wanted)
+    assert torch.equal(module.validation_step(ValidationClip("clip", audio, None), 0), wanted)
 
 
 def test_factorized_codes_start_with_the_network():

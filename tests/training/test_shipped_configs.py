@@ -23,6 +23,7 @@ from training.config import (
     OptimizerConfig,
     QuantizerTraining,
     RunConfig,
+    ValidationConfig,
 )
 from training.discriminators.config import (
     BandConfig,
@@ -44,6 +45,7 @@ SECTIONS = {
     "quantizer": QuantizerTraining,
     "augmentation": AugmentationConfig,
     "denoising": DenoisingConfig,
+    "validation": ValidationConfig,
 }
 KINDS = {
     "small": SmallConfig,
