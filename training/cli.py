@@ -30,6 +30,7 @@ from training.checkpoint_io import AtomicCheckpointIO
 from training.codebook_watch import CodebookWatch
 from training.config import RunConfig
 from training.data_checks import check_data, check_noise
+from training.data_watch import DataWatch
 from training.loggers import build_loggers
 from training.module import CodecTrainer
 from training.progress import TrainingProgress
@@ -126,6 +127,7 @@ class TrainingCLI(LightningCLI):
             LineageRecord(self.run, self.model.seed),
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
+            DataWatch(),
             TrainingProgress(sample_rate),
             BestCheckpoint(self.run, options.keep_best),
             LastCheckpoint(self.run, options.checkpoint_every_n_steps),
