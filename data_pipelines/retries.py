@@ -19,21 +19,23 @@ PASSING_STATUSES = (408, 425, 429)
 
 
 def with_retries(fetch: Callable[[], Result], what: str) -> Result:
-    """Return what `fetch` returns, trying again after transient errors and DamageErrors.
+    """Return what `fetch` returns, trying again after transient errors, and once after a DamageError.
 
     Raises:
-        DamageError: What was fetched last was damaged.
+        DamageError: What was fetched was damaged twice.
         DataError: The last try failed as well.
         OSError: The error is one that doesn't pass: the file is missing, or forbidden.
     """
+    was_damaged = False
     for pause in (*PAUSES_S, None):
         try:
             return fetch()
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             raise
         except DamageError:
-            if pause is None:
+            if was_damaged or pause is None:
                 raise
+            was_damaged = True
         except _transport_errors() as error:
             reason = f"{type(error).__name__}: {error}".rstrip(": ")
             if not _may_pass(error):
