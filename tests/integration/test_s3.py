@@ -155,5 +155,5 @@ def test_wrong_credentials_are_one_clear_error(bucket, monkeypatch):
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(DataError, match="index.json.*check your rights"):
+    with pytest.raises(DataError, match=r"index\.json.*check your rights"):
         DataFolder(bucket).read("index.json")
