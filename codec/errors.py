@@ -9,6 +9,7 @@
     │   └── ModelMismatchError    a good container, made by another model
     ├── PackageError          the package directory is incomplete, altered or not a package
     ├── DataError             a manifest, shard or index is missing, damaged or empty
+    │   └── DamageError           a shard or record can't be read; training replaces it
     ├── RunError              a training run can't be started, resumed or exported
     ├── RegistryError         the registry refuses
     │   ├── UnknownModelError     no such name, version or alias
@@ -72,6 +73,12 @@ class DataError(NacreError, ValueError):
     """A manifest, shard or index is missing, damaged or empty."""
 
     code = "bad_data"
+
+
+class DamageError(DataError):
+    """A shard, or a record of it, is missing or damaged; training replaces it and goes on."""
+
+    code = "damaged_data"
 
 
 class RunError(NacreError, RuntimeError):

@@ -5,29 +5,28 @@ Axes: audio float32 [B, C, T].
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import lightning as L  # noqa: N812  # the field's name for it
 import torch
 from torch.utils.data import DataLoader
 
-from codec.errors import DataError, NacreError
-from data_pipelines.crops import cut, room, to_audio
-from data_pipelines.folder import DataFolder
-from data_pipelines.index import Index, read_index
+from codec.errors import NacreError
+from data_pipelines.cache import ShardCache
+from data_pipelines.calibration import calibration_segments
+from data_pipelines.crops import to_audio
+from data_pipelines.damage import DamageLog
+from data_pipelines.dataset import DataSet, open_dataset
 from data_pipelines.noise import NoiseSource
 from data_pipelines.position import changed_topology, resumed_batches
-from data_pipelines.reader import ShardRecord, read_shard
-from data_pipelines.splits import SPLITS, Split
+from data_pipelines.reader import ShardRecord
+from data_pipelines.replacement import ReplacingReader
 from data_pipelines.stream import CropStream, StreamConfig
-from data_pipelines.validation import ValidationClip, ValidationClips
+from data_pipelines.validation import ValidationClip, ValidationClips, read_validation
 from data_pipelines.workers import leave_signals_to_parent
-
-# Calibration reads at most this many shards, evenly spread, however large the data set.
-MAX_CALIBRATION_SHARDS = 32
 
 
 class TrainBatches:
@@ -37,7 +36,7 @@ class TrainBatches:
         self._datamodule = datamodule
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """Start workers, yield their batches, and raise what went wrong in them."""
+        """Start workers, yield their batches, keep their reports, and raise what went wrong in them."""
         workers = self._datamodule.num_workers
         loader = DataLoader(
             self._datamodule.train_stream(),
@@ -50,7 +49,8 @@ class TrainBatches:
         for batch in loader:
             if isinstance(batch, NacreError):
                 raise batch
-            yield batch
+            self._datamodule.damage.add(batch.report)
+            yield batch.audio
 
 
 class AudioDataModule(L.LightningDataModule):
@@ -66,6 +66,9 @@ class AudioDataModule(L.LightningDataModule):
         max_val_clips: Validation clips, over all ranks.
         max_val_seconds: Validation clips are cut to this length.
         noise_directory: Another data set, of noise, for codecs that learn to denoise; null for the others.
+        max_replaced_share: Training stops when more than this share of a data set's records is found unreadable.
+        cache_directory: Folder for shards that come over a network; null fetches them each time they are read.
+        cache_gb: Most that the cache holds; the shards that were not used for the longest time go first.
     """
 
     def __init__(
@@ -80,17 +83,23 @@ class AudioDataModule(L.LightningDataModule):
         max_val_clips: int = 16,
         max_val_seconds: float = 5.0,
         noise_directory: str | None = None,
+        max_replaced_share: float = 0.01,
+        cache_directory: str | None = None,
+        cache_gb: float = 20.0,
     ) -> None:
         super().__init__()
         self.num_workers = num_workers
-        self._folder = DataFolder(directory)
+        self.max_replaced_share = max_replaced_share
+        self.damage = DamageLog()
+        self._directory = directory
+        self._noise_directory = noise_directory
+        self._cache = (
+            None
+            if cache_directory is None
+            else ShardCache(directory=Path(cache_directory).expanduser(), max_bytes=int(cache_gb * 1e9))
+        )
         self._stream = StreamConfig(
             segment_samples=segment_samples, batch_size=batch_size, crops_per_record=crops_per_record, seed=seed
-        )
-        self._noise = (
-            None
-            if noise_directory is None
-            else NoiseSource(DataFolder(noise_directory), segment_samples=segment_samples, seed=seed)
         )
         self._max_val_clips = max_val_clips
         self._max_val_seconds = max_val_seconds
@@ -102,17 +111,17 @@ class AudioDataModule(L.LightningDataModule):
     @property
     def index_sha256(self) -> str:
         """The hash that stands for the data set."""
-        return self._read_index[1]
+        return self._data.sha256
 
     @property
     def sample_rate(self) -> int:
         """Hz."""
-        return self._index.sample_rate
+        return self._data.index.sample_rate
 
     @property
     def channels(self) -> int:
         """Channels, C."""
-        return self._index.channels
+        return self._data.index.channels
 
     @property
     def noise_index_sha256(self) -> str | None:
@@ -126,26 +135,25 @@ class AudioDataModule(L.LightningDataModule):
             DataError: There is no data set, its split train or val is empty, or the noise doesn't fit it.
         """
         if stage == "fit":
-            self._need("train")
+            self._data.need("train")
             if self._noise is not None:
                 self._noise.check(self.sample_rate, self.channels)
         if stage in ("fit", "validate") and (self.trainer is None or self.trainer.limit_val_batches):
-            self._need("val")
+            self._data.need("val")
 
     def train_dataloader(self) -> TrainBatches:
         """Return endless batches float32 [B, C, segment_samples].
 
         Raises:
-            DataError: Split train is empty; while iterating: a shard is missing or damaged.
+            DataError: Split train is empty; while iterating: no shard can be read, or one can't be reached.
         """
-        self._need("train")
+        self._data.need("train")
         return TrainBatches(self)
 
     def train_stream(self) -> CropStream:
         """Return this rank's stream, from the batch after the last one counted."""
         return CropStream(
-            self._folder,
-            self._index,
+            self._data,
             self._stream,
             rank=self._rank,
             world_size=self._world_size,
@@ -153,21 +161,15 @@ class AudioDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> ValidationClips:
-        """Return this rank's share of the fixed validation clips.
-
-        The clips are the first records of max_val_clips files (in the order of their hashes; second records and so on
-        follow if there are fewer files). Together the ranks have each clip once; a rank that would have none gets one
-        that another has too, because a rank without batches would leave the others waiting.
+        """Return this rank's share of the fixed validation clips (data_pipelines/validation.py).
 
         Raises:
             DataError: Split val is empty, or a shard is missing or damaged.
         """
-        self._need("val")
-        chosen = self._validation_places()
-        mine = chosen[self._rank :: self._world_size] or [chosen[self._rank % len(chosen)]]
-        records = self._read("val", mine)
+        self._data.need("val")
+        records = read_validation(self._data, self._max_val_clips, rank=self._rank, world_size=self._world_size)
         most = max(1, int(self._max_val_seconds * self.sample_rate))
-        return ValidationClips([self._clip(records[place], most) for place in mine])
+        return ValidationClips([self._clip(record, most) for record in records])
 
     def _clip(self, record: ShardRecord, most: int) -> ValidationClip:
         audio = to_audio(record.samples[:most])[None]
@@ -180,21 +182,19 @@ class AudioDataModule(L.LightningDataModule):
         It depends on the data and the seed alone: every rank, at any time, gets the same.
 
         Raises:
-            DataError: Split train is empty, or a shard is missing or damaged.
+            DataError: Split train is empty, or no shard of it can be read.
         """
-        self._need("train")
-        shards = self._index.splits["train"]
-        kept = _spread(range(len(shards)), min(len(shards), MAX_CALIBRATION_SHARDS))
-        places = _spread([(shard, i) for shard in kept for i in range(len(shards[shard].records))], num_segments)
-        records = self._read("train", places)
-        segments = []
-        for number, place in enumerate(places):
-            samples = records[place].samples
-            rng = random.Random(f"{self._stream.seed}-{number}-calibration")  # noqa: S311  # reproducible on purpose
-            offset = rng.randint(0, room(samples, self._stream.segment_samples))
-            crop = cut(samples, offset, self._stream.segment_samples)
-            segments.append(to_audio(crop, self._stream.segment_samples))
-        return torch.stack(segments)
+        self._data.need("train")
+        reader = ReplacingReader(self._data)
+        segments = calibration_segments(
+            self._data,
+            reader,
+            count=num_segments,
+            num_samples=self._stream.segment_samples,
+            seed=self._stream.seed,
+        )
+        self.damage.add(reader.take_report())
+        return segments
 
     def noise_segments(self, step: int) -> torch.Tensor:
         """Return the noise [B, C, segment_samples] for this rank's items of a step.
@@ -202,11 +202,13 @@ class AudioDataModule(L.LightningDataModule):
         It depends on the noise, the seed, the step and the items' places in the joint batch alone.
 
         Raises:
-            DataError: A shard is missing or damaged.
+            DataError: No shard of the noise can be read.
         """
         assert self._noise is not None, "noise_directory was not given"
         first = self._rank * self._stream.batch_size
-        return self._noise.segments(step, range(first, first + self._stream.batch_size))
+        noise = self._noise.segments(step, range(first, first + self._stream.batch_size))
+        self.damage.add(self._noise.take_report())
+        return noise
 
     def count_batch(self) -> None:
         """Count one training batch as consumed; the training loop calls this once for each finished step."""
@@ -228,12 +230,15 @@ class AudioDataModule(L.LightningDataModule):
             self._batches = resumed_batches(state_dict, self._topology(), loose=self.resume_loose)
 
     @cached_property
-    def _read_index(self) -> tuple[Index, str]:
-        return read_index(self._folder)
+    def _data(self) -> DataSet:
+        return open_dataset(self._directory, self._cache)
 
-    @property
-    def _index(self) -> Index:
-        return self._read_index[0]
+    @cached_property
+    def _noise(self) -> NoiseSource | None:
+        if self._noise_directory is None:
+            return None
+        data = open_dataset(self._noise_directory, self._cache)
+        return NoiseSource(data, segment_samples=self._stream.segment_samples, seed=self._stream.seed)
 
     @property
     def _rank(self) -> int:
@@ -254,32 +259,3 @@ class AudioDataModule(L.LightningDataModule):
             "index_sha256": self.index_sha256,
             "noise_index_sha256": self.noise_index_sha256,
         }
-
-    def _need(self, split: Split) -> None:
-        if self._index.num_records(split) > 0:
-            return
-        counts = ", ".join(f"{self._index.num_files(name)} to {name}" for name in SPLITS)
-        remedy = "lower --val-percent and --test-percent" if split == "train" else "raise --val-percent"
-        rule = f"'{self._folder.url}' has nothing in split {split} (files went {counts})"
-        raise DataError(f"{rule}: add audio or {remedy}, and build the data again")
-
-    def _validation_places(self) -> list[tuple[int, int]]:
-        """Return (shard, record) of the validation clips: every file's part 0 comes before any file's part 1."""
-        shards = self._index.splits["val"]
-        places = [(part, shard, i) for shard, entry in enumerate(shards) for i, part in enumerate(entry.parts)]
-        return [(shard, i) for _, shard, i in sorted(places)[: self._max_val_clips]]
-
-    def _read(self, split: Split, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], ShardRecord]:
-        """Read the records at (shard, record), each shard once."""
-        wanted = set(places)
-        records = {}
-        for shard in sorted({shard for shard, _ in wanted}):
-            for number, record in enumerate(read_shard(self._folder, self._index.splits[split][shard], self.channels)):
-                if (shard, number) in wanted:
-                    records[shard, number] = ShardRecord(key=record.key, samples=record.samples.copy())
-        return records
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Pick `count` items, evenly spread; more than there are repeats them."""
-    return [items[i * len(items) // count] for i in range(count)]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from codec.errors import DataError
+from codec.errors import DamageError, DataError
 from data_pipelines.folder import DataFolder
 from data_pipelines.splits import SPLITS, Split
 
@@ -99,18 +99,18 @@ def check_shard(data: bytes, shard: ShardEntry, where: str) -> None:
     """Compare a shard's bytes with the index.
 
     Raises:
-        DataError: They differ.
+        DamageError: They differ.
     """
     _check_size(len(data), shard, where)
     if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise DataError(f"shard {shard.name} in '{where}' is damaged (its sha256 is not the index's): {_REMEDY}")
+        raise DamageError(f"shard {shard.name} in '{where}' is damaged (its sha256 is not the index's): {_REMEDY}")
 
 
 def check_sizes(folder: DataFolder, index: Index) -> None:
     """Check that every shard is there and as long as the index says, without reading any.
 
     Raises:
-        DataError: One is missing, cut or grown.
+        DamageError: One is missing, cut or grown.
     """
     for shards in index.splits.values():
         for shard in shards:
@@ -121,7 +121,7 @@ def verify_shards(folder: DataFolder, index: Index, done: Callable[[], None]) ->
     """Read every shard and compare it with the index, calling `done` after each.
 
     Raises:
-        DataError: One is missing or damaged.
+        DamageError: One is missing or damaged.
     """
     for shards in index.splits.values():
         for shard in shards:
@@ -134,10 +134,10 @@ _REMEDY = "copy it again from where it was built, or run 'nacre data build' agai
 
 def _check_size(size: int | None, shard: ShardEntry, where: str) -> None:
     if size is None:
-        raise DataError(f"shard {shard.name} is missing in '{where}': {_REMEDY}")
+        raise DamageError(f"shard {shard.name} is missing in '{where}': {_REMEDY}")
     if size != shard.bytes:
         state = "truncated" if size < shard.bytes else "too long"
-        raise DataError(
+        raise DamageError(
             f"shard {shard.name} in '{where}' is {state} ({size} bytes, the index says {shard.bytes}): {_REMEDY}"
         )
 

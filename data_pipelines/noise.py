@@ -3,6 +3,7 @@
 What a step gets is a function of (seed, step, item) alone, `item` counting through the joint batch of all ranks: it is
 the same for any number of ranks and workers, and a resumed run needs no position. To draw without opening a shard for
 each crop, all crops of STEPS_PER_SHARD steps come from one shard; shards come in turn, in a new order each round.
+Records that can't be read are replaced (data_pipelines/replacement.py).
 
 Axes: noise float32 [B, C, T].
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,18 +19,20 @@ from numpy.typing import NDArray
 
 from codec.errors import DataError
 from data_pipelines.crops import cut, room, to_audio
-from data_pipelines.folder import DataFolder
-from data_pipelines.index import Index, ShardEntry, read_index
-from data_pipelines.reader import read_shard
+from data_pipelines.damage import DamageReport
+from data_pipelines.dataset import DataSet
+from data_pipelines.index import ShardEntry
+from data_pipelines.replacement import ReplacingReader
 
 STEPS_PER_SHARD = 64
 
 
 class NoiseSource:
-    """Crops of the data set at `folder`, of split train unless they are to validate; one shard is held at a time."""
+    """Crops of a data set, of split train unless they are to validate; one shard is held at a time."""
 
-    def __init__(self, folder: DataFolder, *, segment_samples: int, seed: int) -> None:
-        self._folder = folder
+    def __init__(self, data: DataSet, *, segment_samples: int, seed: int) -> None:
+        self._data = data
+        self._reader = ReplacingReader(data)
         self._segment_samples = segment_samples
         self._seed = seed
         self._held: tuple[ShardEntry, list[NDArray[np.int16]]] | None = None
@@ -38,7 +40,11 @@ class NoiseSource:
     @property
     def index_sha256(self) -> str:
         """The hash that stands for the data set."""
-        return self._read_index[1]
+        return self._data.sha256
+
+    def take_report(self) -> DamageReport:
+        """Return what was found damaged since the last time."""
+        return self._reader.take_report()
 
     def check(self, sample_rate: int, channels: int) -> None:
         """Check that it can be mixed into audio of that kind.
@@ -46,7 +52,7 @@ class NoiseSource:
         Raises:
             DataError: It is no data set, its rate or channels differ, or its split train is empty.
         """
-        index, url = self._index, self._folder.url
+        index, url = self._data.index, self._data.folder.url
         if (index.sample_rate, index.channels) != (sample_rate, channels):
             raise DataError(
                 f"the noise in '{url}' is {index.sample_rate} Hz with {index.channels} channel(s), the audio"
@@ -60,9 +66,9 @@ class NoiseSource:
         """Return the noise [len(items), C, segment_samples] of those items of a step's joint batch.
 
         Raises:
-            DataError: A shard is missing or damaged.
+            DataError: No shard can be read.
         """
-        records = self._records(self._shard_of(step))
+        records = self._records(self._data.index.splits["train"], self._shard_of(step))
         keys = [f"{self._seed}-{step}-{item}-noise" for item in items]
         return torch.stack([_crop(records, key, self._segment_samples) for key in keys])
 
@@ -70,30 +76,23 @@ class NoiseSource:
         """Return the noise [C, num_samples] of a validation clip: always the same, of split val if that holds any.
 
         Raises:
-            DataError: A shard is missing or damaged.
+            DataError: No shard can be read.
         """
-        splits = self._index.splits
-        return _crop(self._records((splits["val"] or splits["train"])[0]), f"{key}-noise", num_samples)
+        splits = self._data.index.splits
+        return _crop(self._records(splits["val"] or splits["train"], 0), f"{key}-noise", num_samples)
 
-    @cached_property
-    def _read_index(self) -> tuple[Index, str]:
-        return read_index(self._folder)
-
-    @property
-    def _index(self) -> Index:
-        return self._read_index[0]
-
-    def _shard_of(self, step: int) -> ShardEntry:
-        shards = list(self._index.splits["train"])
+    def _shard_of(self, step: int) -> int:
+        shards = list(range(len(self._data.index.splits["train"])))
         turn, place = divmod(step // STEPS_PER_SHARD, len(shards))
         random.Random(f"{self._seed}-{turn}-noise-shards").shuffle(shards)  # noqa: S311  # reproducible on purpose
         return shards[place]
 
-    def _records(self, shard: ShardEntry) -> list[NDArray[np.int16]]:
-        if self._held is None or self._held[0] != shard:
+    def _records(self, shards: Sequence[ShardEntry], number: int) -> list[NDArray[np.int16]]:
+        if self._held is None or self._held[0] != shards[number]:
             self._held = None  # the last one's memory goes first
-            records = [record.samples for record in read_shard(self._folder, shard, self._index.channels)]
-            self._held = (shard, records)
+            whole = self._reader.read(shards, number, "noise")
+            self._reader.count_replaced(len(whole.replaced))
+            self._held = (shards[number], whole.records)
         return self._held[1]
 
 

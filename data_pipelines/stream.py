@@ -3,7 +3,8 @@
 Everything is a function of the order (data_pipelines/order.py) and the number of batches taken before; there is no
 other state. The DataLoader takes batches from its workers in turn, beginning with worker 0, so after `start` batches
 worker 0 plays the part of worker `start % workers`. Resuming drops the delivered tokens of the epoch and opens only
-shards that hold something still to come.
+shards that hold something still to come. Records that can't be read are replaced (data_pipelines/replacement.py), and
+each batch brings a report of what its worker found.
 
 Axes: batches float32 [B, C, T].
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +23,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from codec.errors import NacreError
 from data_pipelines.crops import cut, room, to_audio
-from data_pipelines.folder import DataFolder
-from data_pipelines.index import Index
+from data_pipelines.damage import DamageReport
+from data_pipelines.dataset import DataSet
 from data_pipelines.order import Order, Token
-from data_pipelines.reader import read_shard
+from data_pipelines.replacement import ReplacingReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +39,28 @@ class StreamConfig:
     seed: int
 
 
-class CropStream(IterableDataset[torch.Tensor | NacreError]):
+class Batch(NamedTuple):
+    """One batch [B, C, T], and what its worker found damaged since the last one."""
+
+    audio: torch.Tensor
+    report: DamageReport
+
+
+class CropStream(IterableDataset[Batch | NacreError]):
     """Batches [B, C, segment_samples] of split train, for one rank, from batch number `start` on.
 
     An error of ours is yielded instead of raised: a DataLoader would wrap it in the traceback of its worker. Whoever
     iterates raises it.
     """
 
-    def __init__(
-        self, folder: DataFolder, index: Index, config: StreamConfig, *, rank: int, world_size: int, start: int
-    ) -> None:
-        self._folder = folder
-        self._index = index
+    def __init__(self, data: DataSet, config: StreamConfig, *, rank: int, world_size: int, start: int) -> None:
+        self._data = data
         self._config = config
         self._rank = rank
         self._world_size = world_size
         self._start = start
 
-    def __iter__(self) -> Iterator[torch.Tensor | NacreError]:
+    def __iter__(self) -> Iterator[Batch | NacreError]:
         """Yield batches without end, or an error."""
         info = get_worker_info()
         place, workers = (info.id, info.num_workers) if info else (0, 1)
@@ -67,7 +73,7 @@ class CropStream(IterableDataset[torch.Tensor | NacreError]):
 
     def _order(self, worker: int, workers: int) -> Order:
         return Order(
-            shard_sizes=tuple(len(shard.records) for shard in self._index.splits["train"]),
+            shard_sizes=tuple(len(shard.records) for shard in self._data.index.splits["train"]),
             reader=self._rank * workers + worker,
             readers=self._world_size * workers,
             batch_size=self._config.batch_size,
@@ -75,26 +81,29 @@ class CropStream(IterableDataset[torch.Tensor | NacreError]):
             seed=self._config.seed,
         )
 
-    def _batches(self, order: Order, done: int) -> Iterator[torch.Tensor]:
+    def _batches(self, order: Order, done: int) -> Iterator[Batch]:
         """Yield what follows the first `done` batches of one reader."""
+        reader = ReplacingReader(self._data)
         epoch, skip = divmod(done, order.batches_per_epoch)
         while True:
             tokens = order.tokens(epoch)[skip * order.batch_size :]
             batch = []
-            for crop in self._crops(order, epoch, tokens):
+            for crop in self._crops(reader, order, epoch, tokens):
                 batch.append(to_audio(crop, self._config.segment_samples))
                 if len(batch) == order.batch_size:
-                    yield torch.stack(batch)
+                    yield Batch(torch.stack(batch), reader.take_report())
                     batch = []
             epoch, skip = epoch + 1, 0
 
-    def _crops(self, order: Order, epoch: int, tokens: list[Token]) -> Iterator[NDArray[np.int16]]:
+    def _crops(
+        self, reader: ReplacingReader, order: Order, epoch: int, tokens: list[Token]
+    ) -> Iterator[NDArray[np.int16]]:
         """Yield the crops of `tokens` in their order, reading records in the ring's order as they are needed."""
         segment = self._config.segment_samples
         wanted: dict[int, list[Token]] = {}
         for token in sorted(tokens):
             wanted.setdefault(token.position, []).append(token)
-        records = self._records(order, epoch, list(wanted))
+        records = self._records(reader, order, epoch, list(wanted))
         held: dict[Token, NDArray[np.int16]] = {}
         for token in tokens:
             while token not in held:
@@ -104,14 +113,15 @@ class CropStream(IterableDataset[torch.Tensor | NacreError]):
                     held[other] = cut(samples, offset, segment)
             yield held.pop(token)
 
-    def _records(self, order: Order, epoch: int, positions: list[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    def _records(
+        self, reader: ReplacingReader, order: Order, epoch: int, positions: list[int]
+    ) -> Iterator[tuple[int, NDArray[np.int16]]]:
         """Yield the records at increasing positions of the ring, opening each shard once in a round."""
+        shards = self._data.index.splits["train"]
+        key = f"{self._config.seed}-{epoch}-{order.reader}"
         places = zip(positions, order.locate(epoch, positions), strict=True)
         for shard, group in groupby(places, key=lambda place: place[1][0]):
-            entry = self._index.splits["train"][shard]
-            records: list[NDArray[np.int16]] = []
+            whole = reader.read(shards, shard, key)
             for position, (_, number) in group:
-                if not records:
-                    shard_records = read_shard(self._folder, entry, self._index.channels)
-                    records = [record.samples for record in shard_records]
-                yield position, records[number]
+                reader.count_replaced(number in whole.replaced)
+                yield position, whole.records[number]

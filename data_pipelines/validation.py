@@ -1,5 +1,8 @@
 """Validation clips: fixed audio that every validation scores, and the noise it is denoised from.
 
+They are the first records of the first files (in the order of their hashes; second records and so on follow if there
+are fewer files). Nothing replaces a clip that can't be read: scores would no longer compare.
+
 Axes: audio, noise [1, C, T].
 """
 
@@ -9,6 +12,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+
+from codec.errors import DamageError
+from data_pipelines.dataset import DataSet
+from data_pipelines.reader import ShardRecord
 
 
 class ValidationClip(NamedTuple):
@@ -30,3 +37,29 @@ class ValidationClips:
 
     def __iter__(self) -> Iterator[ValidationClip]:
         return iter(self._clips)
+
+
+def read_validation(data: DataSet, most: int, *, rank: int, world_size: int) -> list[ShardRecord]:
+    """Return this rank's share of at most `most` records of split val.
+
+    Together the ranks have each once; a rank that would have none gets one that another has too, because a rank
+    without batches would leave the others waiting.
+
+    Raises:
+        DamageError: A shard is missing or damaged.
+    """
+    shards = data.index.splits["val"]
+    # Every file's part 0 comes before any file's part 1.
+    by_part = [(part, shard, i) for shard, entry in enumerate(shards) for i, part in enumerate(entry.parts)]
+    places = [(shard, i) for _, shard, i in sorted(by_part)[:most]]
+    mine = places[rank::world_size] or [places[rank % len(places)]]
+    records: dict[tuple[int, int], ShardRecord] = {}
+    for shard in sorted({shard for shard, _ in mine}):
+        found = data.read(shards[shard])
+        for number in (i for at, i in mine if at == shard):
+            record = found[number]
+            if record is None:
+                where = f"shard {shards[shard].name} in '{data.folder.url}'"
+                raise DamageError(f"record {number} of {where} is not what the index lists: build the data again")
+            records[shard, number] = ShardRecord(key=record.key, samples=record.samples.copy())
+    return [records[place] for place in mine]

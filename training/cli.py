@@ -30,6 +30,7 @@ from training.checkpoint_io import AtomicCheckpointIO
 from training.codebook_watch import CodebookWatch
 from training.config import RunConfig
 from training.data_checks import check_data, check_noise
+from training.data_watch import DataWatch
 from training.launch import GUIDE, Agreement, LostRankError, find_launch, is_lost_rank, own_environment
 from training.loggers import build_loggers, wandb_environment
 from training.module import CodecTrainer
@@ -156,6 +157,7 @@ class TrainingCLI(LightningCLI):
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
             Throughput(sample_rate),
+            DataWatch(),
             TrainingProgress(sample_rate),
             guard,
             BestCheckpoint(self.run, options.keep_best),

@@ -167,31 +167,7 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_spawned_workers_deliver_the_same(dataset):
     loader = DataLoader(make(dataset).train_stream(), batch_size=None, num_workers=1, multiprocessing_context="spawn")
     batches = iter(loader)
-    assert equal(take(make(dataset), 2), [next(batches), next(batches)])
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
-def test_a_damaged_shard_is_named_in_one_line(dataset, workers, damage):
-    for shard in dataset.glob("train-*.tar"):
-        data = bytearray(shard.read_bytes())
-        shard.unlink()
-        if damage == "truncated":
-            shard.write_bytes(data[: len(data) // 2])
-        elif damage == "flipped":
-            data[len(data) // 2] ^= 1
-            shard.write_bytes(data)
-    message = {"truncated": "truncated", "flipped": "damaged", "missing": "holds no"}[damage]
-    with pytest.raises(DataError, match=rf"train-\d{{6}}\.tar.*{message}|{message} train-\d{{6}}\.tar") as caught:
-        take(make(dataset, num_workers=workers), 20)
-    assert "\n" not in str(caught.value)
-
-
-def test_damage_anywhere_is_found_before_the_epoch_is_over(dataset):
-    shard = sorted(dataset.glob("train-*.tar"))[-1]
-    shard.write_bytes(shard.read_bytes()[:-1024])
-    with pytest.raises(DataError, match="nacre data build"):
-        take(make(dataset), 2 * epoch_length(dataset, 1, 4, 2))
+    assert equal(take(make(dataset), 2), [next(batches).audio, next(batches).audio])
 
 
 @pytest.mark.parametrize(
