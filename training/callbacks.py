@@ -107,11 +107,12 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LineageRecord(Callback):
-    """Write the run's lineage.json when training starts."""
+    """Write the run's lineage.json when training starts; `parent` is what it says of a fine-tuning's start."""
 
-    def __init__(self, run: Run, seed: int) -> None:
+    def __init__(self, run: Run, seed: int, parent: dict[str, Any] | None) -> None:
         self.run = run
         self.seed = seed
+        self.parent = parent
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write on rank 0."""
@@ -122,6 +123,7 @@ class LineageRecord(Callback):
                 noise_index_sha256=data.noise_index_sha256,
                 seed=self.seed,
                 world_size=trainer.world_size,
+                parent=self.parent,
             )
 
 

@@ -32,8 +32,10 @@ from training.config import RunConfig
 from training.data_checks import check_data, check_noise
 from training.loggers import build_loggers
 from training.module import CodecTrainer
+from training.parent import Parent, open_parent
 from training.progress import TrainingProgress
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
+from training.start import FineTuning
 from training.strategy import SplitDDPStrategy
 
 # The stream is endless, so validation goes by steps; the datamodule splits ranks by itself.
@@ -52,7 +54,8 @@ Example:
   nacre train fit --config configs/train/debug.yaml --data.directory DATA
 
 Besides the options below: --run-dir DIR puts the run there instead of under NACRE_HOME/runs; --resume RUN continues a
-run from its last checkpoint with its own configuration."""
+run from its last checkpoint with its own configuration; --init-from WHERE fine-tunes a package, by its folder or
+NAME@alias (the codec's weights), or a run, by its folder or a checkpoint (discriminators and optimizers too)."""
 
 
 class TrainingCLI(LightningCLI):
@@ -94,12 +97,13 @@ class TrainingCLI(LightningCLI):
         """Check what can be checked, then create the run and the trainer that writes to it."""
         check_data(self.model.codec_config, self.datamodule.sample_rate, self.datamodule.channels)
         check_noise(self.model.codec_config, has_noise=self.datamodule.noise_index_sha256 is not None)
+        parent = self._open_parent()
         self.run = self._open_run()
         options = self.config_init.run
         trainer = self.config_init.trainer
         if trainer.strategy == "auto" and count_processes(trainer.accelerator, trainer.devices, trainer.num_nodes) > 1:
             kwargs["strategy"] = SplitDDPStrategy()
-        kwargs["callbacks"] = [*(trainer.callbacks or []), *self._callbacks(options)]
+        kwargs["callbacks"] = [*(trainer.callbacks or []), *self._callbacks(options, parent)]
         kwargs["logger"] = build_loggers(self.run, options)
         kwargs["plugins"] = [*_as_list(trainer.plugins), AtomicCheckpointIO()]
         kwargs["default_root_dir"] = self.run.directory
@@ -118,12 +122,22 @@ class TrainingCLI(LightningCLI):
         write_text(run.config, self.parser.dump(self.config, skip_unset=False))
         return run
 
-    def _callbacks(self, options: RunConfig) -> list[Callback]:
+    def _open_parent(self) -> Parent | None:
+        """Open what a fresh run starts from, and check that it fits; a resumed run has its start behind it."""
+        if self.resume is not None or self.model.init_from is None:
+            return None
+        parent = open_parent(self.model.init_from)
+        parent.check(self.model.codec_config, self.model.discriminator)
+        return parent
+
+    def _callbacks(self, options: RunConfig, parent: Parent | None) -> list[Callback]:
         sample_rate = self.model.codec_config.sample_rate
+        lineage = self.run.read_lineage().get("parent") if parent is None else parent.lineage
         return [
             StepState(self.model.seed),
             AveragedWeights(options.ema_decay),
-            LineageRecord(self.run, self.model.seed),
+            *([] if parent is None else [FineTuning(parent)]),
+            LineageRecord(self.run, self.model.seed, lineage),
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
             TrainingProgress(sample_rate),

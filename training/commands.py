@@ -22,8 +22,9 @@ def train() -> None:
 @train.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of the fresh run.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Run to continue from its last checkpoint.")
+@click.option("--init-from", metavar="WHERE", help="Fine-tune a package, NAME@alias, a run's folder or its checkpoint.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def fit(run_dir: Path | None, resume: Path | None, arguments: tuple[str, ...]) -> None:
+def fit(run_dir: Path | None, resume: Path | None, init_from: str | None, arguments: tuple[str, ...]) -> None:
     """Train by a YAML configuration; every key is also an option.
 
     \b
@@ -35,6 +36,10 @@ def fit(run_dir: Path | None, resume: Path | None, arguments: tuple[str, ...]) -
 
     if run_dir is not None and resume is not None:
         raise click.UsageError("give --run-dir or --resume, not both: a resumed run stays in its folder")
+    if init_from is not None:
+        if resume is not None:
+            raise click.UsageError("give --init-from or --resume, not both: a resumed run has its start behind it")
+        arguments = (*arguments, "--model.init_from", init_from)
     run = fit_run(arguments, run_dir=run_dir, resume=resume)
     if inherited_run() is None:
         click.echo(run.directory)

@@ -38,7 +38,7 @@ from training.losses.adversarial import discriminator_loss, feature_matching_los
 from training.losses.generator import GeneratorLosses
 from training.metrics import METRIC_NAMES, measure
 from training.schedule import warmup_cosine
-from training.start import start_codebooks, start_network
+from training.start import start_codebooks
 from training.strategy import wrapped
 
 DENOISED = "denoised/"
@@ -57,7 +57,7 @@ class CodecTrainer(L.LightningModule):
         augmentation: Random changes of the training audio.
         denoising: Noise and conditions, of a codec that can denoise; null takes the defaults.
         seed: Key of every random choice.
-        init_from: Package whose weights to start from, with the same codec configuration; null starts afresh.
+        init_from: What the run starts from (training/parent.py), which `FineTuning` loads; null starts afresh.
 
     Raises:
         RunError: A factorized quantizer, which learns with the network, should start later than it.
@@ -105,8 +105,8 @@ class CodecTrainer(L.LightningModule):
         """Check that data and codec agree, and give a fresh run its start; rank 0's is broadcast by DDP."""
         data = cast(Any, self.trainer).datamodule
         check_data(self.codec_config, data.sample_rate, data.channels)
-        if stage == "fit" and self.trainer.ckpt_path is None:
-            start_network(self.codec, data, self.quantizer_training.calibration_segments, self.init_from)
+        if stage == "fit" and self.trainer.ckpt_path is None and self.init_from is None:
+            self.codec.initialize_network(data.calibration_audio(self.quantizer_training.calibration_segments))
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and a schedule for each network, the generator's first."""

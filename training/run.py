@@ -1,7 +1,7 @@
 """A run on disk: one directory, from which it can be resumed, drawn and exported.
 
 config.yaml     the resolved configuration
-lineage.json    what it was made from: data index, git commit, seed, hash of config.yaml
+lineage.json    what it was made from: data index, git commit, seed, hash of config.yaml, parent of a fine-tuning
 metrics.jsonl   every logged value
 checkpoints/    last.ckpt and best-step=N.ckpt
 wandb/          W&B's offline files
@@ -59,7 +59,15 @@ class Run:
         """What resuming starts from."""
         return self.checkpoints / "last.ckpt"
 
-    def write_lineage(self, *, index_sha256: str, noise_index_sha256: str | None, seed: int, world_size: int) -> None:
+    def write_lineage(
+        self,
+        *,
+        index_sha256: str,
+        noise_index_sha256: str | None,
+        seed: int,
+        world_size: int,
+        parent: dict[str, Any] | None,
+    ) -> None:
         """Write lineage.json atomically."""
         lineage = {
             "run": self.directory.name,
@@ -70,6 +78,7 @@ class Run:
             "git_commit": git_commit(),
             "seed": seed,
             "world_size": world_size,
+            "parent": parent,
             "versions": {name: version(name) for name in ("nacre", "torch", "lightning")}
             | {"python": platform.python_version()},
         }
