@@ -161,7 +161,7 @@ def fit(arguments: Sequence[str], *, run_dir: Path | None = None, resume: Path |
             raise RunError(f"'{resume}' can't be resumed: it has no checkpoints/last.ckpt yet")
         arguments = ["--config", str(run.config), *arguments]
     with quiet_lightning():
-        cli = _build(arguments, run_dir, resume)
+        cli = build_cli(TrainingCLI, arguments, run_dir, resume)
         with _exported(cli.run):
             try:
                 checkpoint = None if resume is None else cli.run.last_checkpoint
@@ -171,10 +171,12 @@ def fit(arguments: Sequence[str], *, run_dir: Path | None = None, resume: Path |
     return cli.run
 
 
-def _build(arguments: list[str], run_dir: Path | None, resume: Path | None) -> TrainingCLI:
-    """Build the CLI; a bad configuration is a usage error of one line."""
+def build_cli(
+    cls: type[TrainingCLI], arguments: Sequence[str], run_dir: Path | None, resume: Path | None
+) -> TrainingCLI:
+    """Build a CLI; a bad configuration is a usage error of one line."""
     try:
-        return TrainingCLI(arguments, run_dir, resume)
+        return cls(arguments, run_dir, resume)
     except NacreError:
         raise
     except (ValueError, TypeError) as error:

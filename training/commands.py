@@ -1,7 +1,8 @@
-"""`nacre train`: fit, export, and fit entropy tables."""
+"""`nacre train`: plan, fit, export, and fit entropy tables."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,31 @@ def fit(run_dir: Path | None, resume: Path | None, init_from: str | None, argume
     run = fit_run(arguments, run_dir=run_dir, resume=resume)
     if inherited_run() is None:
         click.echo(run.directory)
+
+
+@train.command(context_settings={"ignore_unknown_options": True})
+@click.option("--devices", type=click.IntRange(min=1), help="Devices to plan for; by default the configuration's.")
+@click.option("--data", metavar="DATA", help="Data set to count epochs of.")
+@click.option("--measure/--no-measure", default=True, show_default=True, help="Time a few real steps on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def plan(
+    devices: int | None, data: str | None, measure: bool, as_json: bool, config: Path, arguments: tuple[str, ...]
+) -> None:
+    """Say what a training run would cost and give, before anything starts.
+
+    Further options are those of `nacre train fit`.
+
+    \b
+    Example:
+      nacre train plan configs/train/nacre_16k.yaml --devices 8 --data DATA --data.batch_size 32
+    """
+    from training.plan import make_plan
+    from training.plan_text import plan_lines
+
+    made = make_plan(["--config", str(config), *arguments], devices=devices, data=data, measure=measure)
+    click.echo(json.dumps(made.to_json(), indent=2) if as_json else "\n".join(plan_lines(made)))
 
 
 @train.command()
