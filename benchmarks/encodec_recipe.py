@@ -59,7 +59,8 @@ class EncodecRecipe:
 
     def reconstruction_loss(self, audio: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the losses that need no discriminator."""
-        return functional.l1_loss(reconstruction.float(), audio) + self.mel(reconstruction, audio)
+        mel: Tensor = self.mel(reconstruction, audio)
+        return functional.l1_loss(reconstruction.float(), audio) + mel
 
     def discriminator_loss(self, audio: Tensor, reconstruction: Tensor) -> Tensor:
         """Return what teaches the discriminator."""

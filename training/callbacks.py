@@ -116,13 +116,17 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LineageRecord(Callback):
-    """Write config.yaml and lineage.json when training starts, so once a resumed run's changes are accepted."""
+    """Write config.yaml and lineage.json when training starts, so once a resumed run's changes are accepted.
 
-    def __init__(self, run: Run, config: str, seed: int, changes: Sequence[str]) -> None:
+    `parent` is what lineage.json says of a fine-tuning's start.
+    """
+
+    def __init__(self, run: Run, config: str, seed: int, changes: Sequence[str], parent: dict[str, Any] | None) -> None:
         self.run = run
         self.config = config
         self.seed = seed
         self.changes = changes
+        self.parent = parent
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write on rank 0."""
@@ -136,6 +140,7 @@ class LineageRecord(Callback):
                 world_size=trainer.world_size,
                 changes=[*data.changed_topology, *self.changes],
                 step=trainer.global_step,
+                parent=self.parent,
             )
 
 

@@ -34,9 +34,11 @@ from training.data_watch import DataWatch
 from training.launch import GUIDE, Agreement, LostRankError, find_launch, is_lost_rank, own_environment
 from training.loggers import build_loggers, wandb_environment
 from training.module import CodecTrainer
+from training.parent import Parent, open_parent
 from training.progress import TrainingProgress
 from training.resume import LooseResume, check_settings
 from training.run import ENVIRONMENT_VARIABLE, Run, create_run, inherited_run, open_run
+from training.start import FineTuning
 from training.stopping import JointStopError, RunGuard
 from training.strategy import SplitDDPStrategy
 from training.throughput import Throughput
@@ -58,7 +60,8 @@ Example:
 
 Besides the options below: --run-dir DIR puts the run there instead of under NACRE_HOME/runs; --resume RUN continues a
 run from its last checkpoint with its own configuration, and --resume RUN --resume-loose with changes to it, such as
---data.num_workers 4, telling what that costs.
+--data.num_workers 4, telling what that costs; --init-from WHERE fine-tunes a package, by its folder or NAME@alias (the
+codec's weights), or a run, by its folder or a checkpoint (discriminators and optimizers too).
 
 SIGTERM and Ctrl-C write a checkpoint first; the exit code is then 143 or 130."""
 
@@ -109,6 +112,7 @@ class TrainingCLI(LightningCLI):
         check_data(self.model.codec_config, self.datamodule.sample_rate, self.datamodule.channels)
         check_noise(self.model.codec_config, has_noise=self.datamodule.noise_index_sha256 is not None)
         self.datamodule.resume_loose = self.loose
+        parent = self._open_parent()
         options = self.config_init.run
         trainer = self.config_init.trainer
         if trainer.num_nodes > 1 and self.launch is None:
@@ -118,7 +122,7 @@ class TrainingCLI(LightningCLI):
         self.run = self._open_run()
         if trainer.strategy == "auto" and count_processes(trainer.accelerator, trainer.devices, trainer.num_nodes) > 1:
             kwargs["strategy"] = SplitDDPStrategy()
-        kwargs["callbacks"] = [*(trainer.callbacks or []), *self._callbacks(options)]
+        kwargs["callbacks"] = [*(trainer.callbacks or []), *self._callbacks(options, parent)]
         kwargs["logger"] = build_loggers(self.run, options)
         kwargs["plugins"] = [*_as_list(trainer.plugins), AtomicCheckpointIO(), *own_environment()]
         kwargs["default_root_dir"] = self.run.directory
@@ -146,14 +150,24 @@ class TrainingCLI(LightningCLI):
     def _resolved(self) -> str:
         return str(self.parser.dump(self.config, skip_unset=False))
 
-    def _callbacks(self, options: RunConfig) -> list[Callback]:
+    def _open_parent(self) -> Parent | None:
+        """Open what a fresh run starts from, and check that it fits; a resumed run has its start behind it."""
+        if self.resume is not None or self.model.init_from is None:
+            return None
+        parent = open_parent(self.model.init_from)
+        parent.check(self.model.codec_config, self.model.discriminator)
+        return parent
+
+    def _callbacks(self, options: RunConfig, parent: Parent | None) -> list[Callback]:
         sample_rate = self.model.codec_config.sample_rate
         guard = RunGuard(self.run)
+        lineage = self.run.read_lineage().get("parent") if parent is None else parent.lineage
         return [
             *([LooseResume(self.changes)] if self.loose else []),
             StepState(self.model.seed),
             AveragedWeights(options.ema_decay),
-            LineageRecord(self.run, self._resolved(), self.model.seed, self.changes),
+            *([] if parent is None else [FineTuning(parent)]),
+            LineageRecord(self.run, self._resolved(), self.model.seed, self.changes, lineage),
             LoggedClips(options.logged_clips, sample_rate),
             CodebookWatch(),
             Throughput(sample_rate),
@@ -185,7 +199,7 @@ def fit(
             raise RunError(f"'{resume}' can't be resumed: it has no checkpoints/last.ckpt yet")
         arguments = ["--config", str(run.config), *arguments]
     with quiet_lightning():
-        cli = _build(arguments, run_dir, resume, resume_loose)
+        cli = build_cli(TrainingCLI, arguments, run_dir, resume, loose=resume_loose)
         with _exported(cli.run), wandb_environment(cli.run):
             try:
                 checkpoint = None if resume is None else cli.run.last_checkpoint
@@ -201,10 +215,17 @@ def fit(
     return cli.run
 
 
-def _build(arguments: list[str], run_dir: Path | None, resume: Path | None, loose: bool) -> TrainingCLI:
-    """Build the CLI; a bad configuration is a usage error of one line."""
+def build_cli(
+    cls: type[TrainingCLI],
+    arguments: Sequence[str],
+    run_dir: Path | None = None,
+    resume: Path | None = None,
+    *,
+    loose: bool = False,
+) -> TrainingCLI:
+    """Build a CLI; a bad configuration is a usage error of one line."""
     try:
-        return TrainingCLI(arguments, run_dir, resume, loose)
+        return cls(arguments, run_dir, resume, loose)
     except NacreError:
         raise
     except (ValueError, TypeError) as error:

@@ -1,7 +1,8 @@
-"""`nacre train`: fit, export, draw curves, send them to W&B, and fit entropy tables."""
+"""`nacre train`: plan, fit, export, draw curves, send them to W&B, and fit entropy tables."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,15 @@ def train() -> None:
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of the fresh run.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Run to continue from its last checkpoint.")
 @click.option("--resume-loose", is_flag=True, help="With --resume: go on with other settings or another topology.")
+@click.option("--init-from", metavar="WHERE", help="Fine-tune a package, NAME@alias, a run's folder or its checkpoint.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def fit(run_dir: Path | None, resume: Path | None, resume_loose: bool, arguments: tuple[str, ...]) -> None:
+def fit(
+    run_dir: Path | None,
+    resume: Path | None,
+    resume_loose: bool,
+    init_from: str | None,
+    arguments: tuple[str, ...],
+) -> None:
     """Train by a YAML configuration; every key is also an option.
 
     \b
@@ -41,6 +49,10 @@ def fit(run_dir: Path | None, resume: Path | None, resume_loose: bool, arguments
         raise click.UsageError("give --run-dir or --resume, not both: a resumed run stays in its folder")
     if resume_loose and resume is None:
         raise click.UsageError("--resume-loose says how to --resume RUN: give that too")
+    if init_from is not None:
+        if resume is not None:
+            raise click.UsageError("give --init-from or --resume, not both: a resumed run has its start behind it")
+        arguments = (*arguments, "--model.init_from", init_from)
     try:
         run = fit_run(arguments, run_dir=run_dir, resume=resume, resume_loose=resume_loose)
     except JointStopError as stop:
@@ -50,6 +62,31 @@ def fit(run_dir: Path | None, resume: Path | None, resume_loose: bool, arguments
         sys.exit(stop.exit_code if inherited_run() is None else 0)
     if is_first_process():
         click.echo(run.directory)
+
+
+@train.command(context_settings={"ignore_unknown_options": True})
+@click.option("--devices", type=click.IntRange(min=1), help="Devices to plan for; by default the configuration's.")
+@click.option("--data", metavar="DATA", help="Data set to count epochs of.")
+@click.option("--measure/--no-measure", default=True, show_default=True, help="Time a few real steps on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def plan(
+    devices: int | None, data: str | None, measure: bool, as_json: bool, config: Path, arguments: tuple[str, ...]
+) -> None:
+    """Say what a training run would cost and give, before anything starts.
+
+    Further options are those of `nacre train fit`.
+
+    \b
+    Example:
+      nacre train plan configs/train/nacre_16k.yaml --devices 8 --data DATA --data.batch_size 32
+    """
+    from training.plan import make_plan
+    from training.plan_text import plan_lines
+
+    made = make_plan(["--config", str(config), *arguments], devices=devices, data=data, measure=measure)
+    click.echo(json.dumps(made.to_json(), indent=2) if as_json else "\n".join(plan_lines(made)))
 
 
 @train.command()

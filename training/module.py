@@ -39,7 +39,7 @@ from training.freezing import freeze_encoder
 from training.keyed_random import joint_integers, keyed_generator
 from training.losses.generator import GeneratorLosses
 from training.schedule import warmup_then_fall
-from training.start import start_codebooks, start_network
+from training.start import start_codebooks
 from training.strategy import SplitDDPStrategy, wrapped
 from training.validation import Validator
 
@@ -57,7 +57,7 @@ class CodecTrainer(L.LightningModule):
         denoising: Noise and conditions, of a codec that can denoise; null takes the defaults.
         validation: What validation measures, and at which bitrates.
         seed: Key of every random choice.
-        init_from: Package whose weights to start from, with the same codec configuration; null starts afresh.
+        init_from: What the run starts from (training/parent.py), which `FineTuning` loads; null starts afresh.
 
     Raises:
         RunError: A factorized quantizer, which learns with the network, should start later than it; or the decoder
@@ -112,8 +112,8 @@ class CodecTrainer(L.LightningModule):
         check_data(self.codec_config, data.sample_rate, data.channels)
         if self.trainer.is_global_zero:
             self.validator.tell_missing()
-        if stage == "fit" and self.trainer.ckpt_path is None:
-            start_network(self.codec, data, self.quantizer_training.calibration_segments, self.init_from)
+        if stage == "fit" and self.trainer.ckpt_path is None and self.init_from is None:
+            self.codec.initialize_network(data.calibration_audio(self.quantizer_training.calibration_segments))
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and a schedule for each network, the generator's first."""

@@ -157,7 +157,7 @@ def _train(request: RetrainRequest, production: ModelVersion, folder: Path) -> P
     if "--run-dir" in start:
         _remove_unstarted(run)
         words += ["--config", str(request.config), "--data.directory", str(folder / "data")]
-        words += ["--model.init_from", str(production.directory), "--trainer.limit_val_batches", "0"]
+        words += ["--init-from", str(production), "--trainer.limit_val_batches", "0"]
         words += request.overrides
     result = subprocess.run([sys.executable, "-m", "nacre", *words], stdout=sys.stderr, check=False)
     if result.returncode:

@@ -1,7 +1,7 @@
 """A run on disk: one directory, from which it can be resumed, drawn and exported.
 
 config.yaml     the resolved configuration
-lineage.json    what it was made from: data index, git commit, seed, hash of config.yaml
+lineage.json    what it was made from: data index, git commit, seed, hash of config.yaml, parent of a fine-tuning
 metrics.jsonl   every logged value
 checkpoints/    last.ckpt and best-step=N.ckpt
 wandb/          W&B's offline files
@@ -71,6 +71,7 @@ class Run:
         noise_index_sha256: str | None,
         seed: int,
         world_size: int,
+        parent: dict[str, Any] | None,
         changes: Sequence[str] = (),
         step: int = 0,
     ) -> None:
@@ -88,6 +89,7 @@ class Run:
             "git_commit": git_commit(),
             "seed": seed,
             "world_size": world_size,
+            "parent": parent,
             "versions": {name: version(name) for name in ("nacre", "torch", "lightning")}
             | {"python": platform.python_version()},
         }

@@ -1,17 +1,16 @@
-"""How a fresh run starts: from a fitted linear codec or a package's weights, and later from k-means codebooks."""
+"""How a run starts: codebooks by k-means, or where it is fine-tuned, from all that its parent learned."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
+import lightning as L
 import torch
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
-from codec.errors import RunError
 from codec.model import Codec
-from codec.weights import load_package
+from training.parent import Parent
 from training.strategy import broadcast_state
 
 
@@ -22,22 +21,36 @@ class CalibrationSource(Protocol):
         """Return the same training audio [N, C, T] on every rank."""
 
 
-def start_network(codec: Codec, data: CalibrationSource, num_segments: int, init_from: str | None) -> None:
-    """Fit the linear start to training audio, or take the weights of the package `init_from`.
+class FineTuning(Callback):
+    """Give a run its parent's weights and, from a bundle, averaged weights and optimizer moments.
 
-    Raises:
-        RunError: The package has another architecture.
-        PackageError: It is no package.
+    Codebooks come set, so no k-means sets them again. Adam's own count of steps comes with its moments, which it
+    corrects by that count; the run's steps and learning rates begin anew.
     """
-    if init_from is None:
-        codec.initialize_network(data.calibration_audio(num_segments))
-        return
-    loaded = load_package(Path(init_from))
-    if replace(loaded.package.config, name=codec.config.name) != codec.config:
-        raise RunError(
-            f"'{init_from}' has another codec.json than model.codec: fine-tuning needs the same architecture"
-        )
-    codec.load_state_dict(loaded.codec.state_dict())
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent: Parent | None = parent
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Load, the same on every rank, and let go of the parent."""
+        parent, self._parent = self._parent, None
+        assert parent is not None
+        weights = pl_module.state_dict() | parent.weights
+        if parent.checkpoint is None:
+            pl_module.load_state_dict(weights)
+            return
+        averaging = {name: parent.checkpoint["state_dict"][name] for name in parent.weights}
+        state = {
+            "current_model_state": weights,
+            "state_dict": pl_module.state_dict() | averaging,
+            "averaging_state": parent.checkpoint["averaging_state"],
+        }
+        for callback in cast(Any, trainer).callbacks:
+            if isinstance(callback, WeightAveraging):
+                callback.on_load_checkpoint(trainer, pl_module, state)
+        for optimizer, saved in zip(trainer.optimizers, parent.checkpoint["optimizer_states"], strict=True):
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 @torch.no_grad()
