@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from data_pipelines.calibration import MAX_CALIBRATION_SHARDS
+from data_pipelines.calibration import MAX_SHARDS
 from data_pipelines.settings import MAX_RECORD_SECONDS, BuildConfig
 from training.cli import quiet_lightning
 from training.module import CodecTrainer
@@ -118,7 +118,7 @@ def scale(module: CodecTrainer, config: Any, traffic: Traffic, devices: int, giv
         read_bytes_a_second=read,
         shards_a_second=read / shard_bytes,
         checkpoint_share=writing / (writing + config.run.checkpoint_every_n_steps * step),
-        start_read_bytes=devices * MAX_CALIBRATION_SHARDS * shard_bytes,
+        start_read_bytes=devices * MAX_SHARDS * shard_bytes,
         clips_a_rank=math.ceil(stream.max_val_clips / devices),
         least_hours=records * MAX_RECORD_SECONDS / 3600,
     )
@@ -163,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     given = Assumptions(**{name: getattr(options, name) for name in Assumptions.__dataclass_fields__})
     with quiet_lightning():
-        planned = PlannedTraining(["--config", str(options.config), "--data.directory", "DATA"], None, None, False)
+        planned = PlannedTraining(["--config", str(options.config), "--data.directory", "DATA"])
     traffic = count_traffic(planned.model)
     scales = [scale(planned.model, planned.config, traffic, count, given) for count in options.devices]
     if options.json:

@@ -69,7 +69,13 @@ SIGTERM and Ctrl-C write a checkpoint first; the exit code is then 143 or 130.""
 class TrainingCLI(LightningCLI):
     """Parse the configuration, create or open the run, and build the trainer for it."""
 
-    def __init__(self, arguments: Sequence[str], run_dir: Path | None, resume: Path | None, loose: bool) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        run_dir: Path | None = None,
+        resume: Path | None = None,
+        loose: bool = False,
+    ) -> None:
         self.run_dir = run_dir
         self.resume = resume
         self.loose = loose

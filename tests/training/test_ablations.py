@@ -26,7 +26,7 @@ def parse(*configs):
     """Return the configuration that `nacre train fit --config A --config B` trains by, and its module."""
     words = [word for path in configs for word in ("--config", str(path))]
     with quiet_lightning():
-        planned = PlannedTraining([*words, "--data.directory", "DATA"], None, None)
+        planned = PlannedTraining([*words, "--data.directory", "DATA"])
     dumped = yaml.safe_load(planned.parser.dump(planned.config, skip_unset=False))
     return {key: value for key, value in leaves(dumped).items() if key != "config"}, planned.model
 

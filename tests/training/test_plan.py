@@ -31,7 +31,7 @@ def plan(*words):
 def test_parameters_are_those_of_the_networks(tiny_config):
     config = tiny_config()
     parameters = json.loads(plan(config, "--no-measure", "--json"))["parameters"]
-    module = PlannedTraining(["--config", str(config)], None, None).model
+    module = PlannedTraining(["--config", str(config)]).model
     counts = {
         name: sum(p.numel() for p in network.parameters())
         for name, network in (

@@ -14,7 +14,7 @@ GIVEN = Assumptions(step_seconds=0.1, node_bandwidth=200, network_bandwidth=20, 
 
 def planned(config):
     with quiet_lightning():
-        return PlannedTraining(["--config", str(config), "--data.directory", "DATA"], None, None)
+        return PlannedTraining(["--config", str(config), "--data.directory", "DATA"])
 
 
 def test_a_checkpoint_is_as_large_as_counted(tmp_path, tiny_config):
