@@ -82,7 +82,7 @@ def test_the_estimate_of_memory_is_near_the_peak_of_a_real_run(tmp_path, tiny_co
         model__codec__network=network,
         model__discriminator__start_step=0,
         model__discriminator__segment_samples=16_000,
-        model__discriminator__width=16,
+        model__discriminator__small={"windows": [256, 128], "width": 16},
         data__segment_samples=16_000,
         data__batch_size=24,
     )
