@@ -67,7 +67,9 @@ def own_run(data: Path, run: Path, steps: int) -> dict[str, list[float]]:
     }
     words = [str(word) for option in options.items() for word in option]
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-m", "nacre", "train", "fit", *words], check=True, env=environment)
+    subprocess.run(
+        [sys.executable, "-m", "nacre", "train", "fit", *words], check=True, env=environment, stdout=subprocess.DEVNULL
+    )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     # The first interval warms up.
     return {name: [line[name] for line in lines if name in line][1:] for name in (RATE, WAIT)}
