@@ -31,7 +31,7 @@ def records(order, epoch):
 
 
 @settings(max_examples=60, deadline=None)
-@given(shard_sizes, st.integers(1, 6), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3))
+@given(shard_sizes, st.integers(1, 24), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3))
 def test_no_record_comes_twice_in_an_epoch_and_readers_deliver_equally(sizes, readers, batch_size, crops, epoch):
     orders = readers_of(sizes, readers, batch_size, crops)
     delivered = [records(order, epoch) for order in orders]
