@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from codec.errors import DataError
 from data_pipelines.cache import ShardCache
 from data_pipelines.folder import DataFolder
-from data_pipelines.index import Index, ShardEntry, check_shard, read_index
+from data_pipelines.index import Index, ShardEntry, check_length, check_shard, read_index
 from data_pipelines.reader import ShardRecord, parse_shard
+from data_pipelines.record import LocalShard, cut_record
 from data_pipelines.splits import SPLITS, Split
 
 
@@ -24,14 +28,31 @@ class DataSet:
     sha256: str
     cache: ShardCache | None
 
-    def read(self, shard: ShardEntry) -> list[ShardRecord | None]:
+    def read(self, shard: ShardEntry) -> list[NDArray[np.int16] | None]:
         """Return the records of a shard in their order; None for one that is not what the index lists.
+
+        Raises:
+            DamageError: The shard is missing, truncated, or damaged on its way over a network.
+            DataError: It can't be reached.
+        """
+        data = self._bytes(shard)
+        return [cut_record(data, shard, number, self.index.channels) for number in range(len(shard.records))]
+
+    def read_named(self, shard: ShardEntry) -> list[ShardRecord | None]:
+        """Return the records of a shard in their order, with their keys; None for one that is not as listed.
 
         Raises:
             DamageError: The shard is missing, truncated or damaged.
             DataError: It can't be reached.
         """
-        return parse_shard(self._bytes(shard), shard, self.index.channels, self.folder.url)
+        data = self._bytes(shard)
+        check_shard(data, shard, self.folder.url)
+        return parse_shard(data, shard, self.index.channels, self.folder.url)
+
+    def open(self, shard: ShardEntry) -> LocalShard | None:
+        """Open a shard to read single records of; None where it is not on a local disk."""
+        path = self.folder.local_path(shard.name)
+        return None if path is None else LocalShard(path, shard, self.index.channels)
 
     def need(self, split: Split) -> None:
         """Check that a split holds anything.
@@ -50,7 +71,8 @@ class DataSet:
         cached = None if self.cache is None else self.cache.get(shard.sha256)
         if cached is not None:
             return cached
-        data = self.folder.read(shard.name, lambda data: check_shard(data, shard, self.folder.url))
+        check = check_length if self.folder.is_local else check_shard
+        data = self.folder.read(shard.name, lambda data: check(data, shard, self.folder.url))
         if self.cache is not None:
             self.cache.put(shard.sha256, data)
         return data

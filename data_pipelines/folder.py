@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -56,6 +57,11 @@ class DataFolder:
     def is_local(self) -> bool:
         """Whether reading needs no network."""
         return isinstance(self._open()[0], LOCAL_FILE_SYSTEMS)
+
+    def local_path(self, name: str) -> Path | None:
+        """Return a file's path, None if it is not on a local disk."""
+        file_system, root = self._open()
+        return Path(root) / name if isinstance(file_system, LocalFileSystem) else None
 
     def size(self, name: str) -> int | None:
         """Return a file's size in bytes, or None if it is missing."""

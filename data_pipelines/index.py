@@ -1,11 +1,14 @@
 """The index of a data set, `index.json`: what each shard holds, so that streams can plan without opening shards.
 
-    {"version": 1, "sample_rate": 16000, "channels": 1, "build": {...the BuildConfig...},
+    {"version": 2, "sample_rate": 16000, "channels": 1, "build": {...the BuildConfig...},
      "splits": {"train": [{"name": "train-000000.tar", "sha256": "...", "bytes": 10240,
-                           "records": [160000, 93000], "parts": [0, 1]}], "val": [...], "test": [...]}}
+                           "records": [160000, 93000], "parts": [0, 1], "offsets": [1536, 323584],
+                           "crc32c": [3735928559, 3405691582]}], "val": [...], "test": [...]}}
 
 `records` are the samples of each record in the shard's order; `parts` say which part of its file each record is: a new
-file begins at every 0. The sha256 of the index's bytes stands for the whole data set, since it covers every shard's.
+file begins at every 0. `offsets` are the bytes at which each record's PCM begins in the shard, `crc32c` its checksums:
+a single record can be read and checked without the rest. The sha256 of the index's bytes stands for the whole data set,
+since it covers every shard's.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from data_pipelines.folder import DataFolder
 from data_pipelines.splits import SPLITS, Split
 
 INDEX_NAME = "index.json"
-VERSION = 1
+PER_RECORD = ("records", "parts", "offsets", "crc32c")
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,8 @@ class ShardEntry:
     bytes: int
     records: tuple[int, ...]
     parts: tuple[int, ...]
+    offsets: tuple[int, ...]
+    crc32c: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +82,13 @@ def parse_index(data: bytes, where: str) -> Index:
     try:
         fields = json.loads(data)
         version = fields.pop("version")
-        splits = {split: tuple(_shard(entry) for entry in fields["splits"][split]) for split in SPLITS}
-        index = Index(**(fields | {"splits": splits}))
+        if version == VERSION:
+            splits = {split: tuple(shard_entry(entry) for entry in fields["splits"][split]) for split in SPLITS}
+            return Index(**(fields | {"splits": splits}))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DataError(f"{INDEX_NAME} in '{where}' is damaged: build the data again with 'nacre data build'") from None
-    if version != VERSION:
-        raise DataError(f"{INDEX_NAME} in '{where}' has version {version}; this release reads version {VERSION}")
-    return index
+    rule = f"{INDEX_NAME} in '{where}' has version {version}; this release reads version {VERSION}"
+    raise DataError(f"{rule}: build the data again with 'nacre data build'")
 
 
 def read_index(folder: DataFolder) -> tuple[Index, str]:
@@ -104,6 +110,15 @@ def check_shard(data: bytes, shard: ShardEntry, where: str) -> None:
     _check_size(len(data), shard, where)
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         raise DamageError(f"shard {shard.name} in '{where}' is damaged (its sha256 is not the index's): {_REMEDY}")
+
+
+def check_length(data: bytes, shard: ShardEntry, where: str) -> None:
+    """Compare the number of a shard's bytes with the index.
+
+    Raises:
+        DamageError: They differ.
+    """
+    _check_size(len(data), shard, where)
 
 
 def check_sizes(folder: DataFolder, index: Index) -> None:
@@ -142,8 +157,13 @@ def _check_size(size: int | None, shard: ShardEntry, where: str) -> None:
         )
 
 
-def _shard(entry: dict[str, Any]) -> ShardEntry:
-    shard = ShardEntry(**(entry | {"records": tuple(entry["records"]), "parts": tuple(entry["parts"])}))
-    if len(shard.records) != len(shard.parts):
-        raise ValueError("records and parts differ in length")
+def shard_entry(fields: dict[str, Any]) -> ShardEntry:
+    """Make an entry of its JSON.
+
+    Raises:
+        ValueError, TypeError, KeyError: It is not one.
+    """
+    shard = ShardEntry(**(fields | {name: tuple(fields[name]) for name in PER_RECORD}))
+    if len({len(getattr(shard, name)) for name in PER_RECORD}) > 1:
+        raise ValueError(f"{', '.join(PER_RECORD)} differ in length")
     return shard

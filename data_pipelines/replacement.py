@@ -15,7 +15,8 @@ Axes: PCM int16 [T, C].
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,31 @@ class WholeShard:
 
     records: list[NDArray[np.int16]]
     replaced: frozenset[int]
+
+
+class OpenShard:
+    """A shard of which single records are read, until one is bad: then the whole of it is, once.
+
+    A record is bad by itself, so it doesn't matter which of them are asked for, or in what order.
+    """
+
+    def __init__(self, record: Callable[[int], NDArray[np.int16] | None], read: Callable[[], WholeShard]) -> None:
+        self._record = record
+        self._read = read
+        self._whole: WholeShard | None = None
+
+    def record(self, number: int) -> tuple[NDArray[np.int16], bool]:
+        """Return what stands at a place, and whether it is another record.
+
+        Raises:
+            DataError: As `ReplacingReader.open`.
+        """
+        if self._whole is None:
+            samples = self._record(number)
+            if samples is not None:
+                return samples, False
+            self._whole = self._read()
+        return self._whole.records[number], number in self._whole.replaced
 
 
 class ReplacingReader:
@@ -63,6 +89,24 @@ class ReplacingReader:
         records = [chosen[place] if record is None else record for place, record in enumerate(found)]
         return WholeShard(records=records, replaced=replaced)
 
+    @contextmanager
+    def open(self, shards: Sequence[ShardEntry], number: int, key: str) -> Iterator[OpenShard]:
+        """Open shard `number` of `shards` to read single records of, with what `read` would put in place of bad ones.
+
+        Raises:
+            DataError: None of the shards can be read, or one can't be reached.
+        """
+
+        def read() -> WholeShard:
+            return self.read(shards, number, key)
+
+        local = self._data.open(shards[number])
+        if local is None:
+            yield OpenShard(lambda place: None, read)
+            return
+        with local:
+            yield OpenShard(local.record, read)
+
     def count_replaced(self, records: int) -> None:
         """Count records that were used in place of others."""
         self._report.replaced_records += records
@@ -82,7 +126,7 @@ class ReplacingReader:
     def _try(self, shard: ShardEntry) -> list[NDArray[np.int16] | None]:
         """Return a shard's records, None for bad ones, and report these."""
         try:
-            records = [None if record is None else record.samples for record in self._data.read(shard)]
+            records = self._data.read(shard)
             reason = f"records of shard {shard.name} in '{self._data.folder.url}' are not as the index lists them"
         except DamageError as error:
             records, reason = [None] * len(shard.records), str(error)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import google_crc32c
+
 from codec.errors import AudioError, DataError
 from codec.files import write_bytes
 from data_pipelines.index import ShardEntry
@@ -100,9 +102,12 @@ def write_shard(plan: ShardPlan, path: Path, *, sample_rate: int, channels: int)
         DataError: A source file changed since it was screened.
     """
     buffer = io.BytesIO()
+    offsets, checksums = [], []
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for record, pcm in _decode(plan.records, sample_rate, channels):
             _add(tar, f"{record.key}.json", json.dumps(record.description).encode())
+            offsets.append(tar.offset + tarfile.BLOCKSIZE)
+            checksums.append(google_crc32c.value(pcm))
             _add(tar, f"{record.key}.pcm", pcm)
     data = buffer.getvalue()
     write_bytes(path, data)
@@ -112,6 +117,8 @@ def write_shard(plan: ShardPlan, path: Path, *, sample_rate: int, channels: int)
         bytes=len(data),
         records=tuple(record.num_samples for record in plan.records),
         parts=tuple(record.part for record in plan.records),
+        offsets=tuple(offsets),
+        crc32c=tuple(checksums),
     )
 
 

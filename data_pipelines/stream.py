@@ -119,7 +119,8 @@ class CropStream(IterableDataset[Batch | NacreError]):
         key = f"{self._config.seed}-{epoch}-{order.reader}"
         places = zip(positions, order.locate(epoch, positions), strict=True)
         for shard, group in groupby(places, key=lambda place: place[1][0]):
-            whole = reader.read(shards, shard, key)
-            for position, (_, number) in group:
-                reader.count_replaced(number in whole.replaced)
-                yield position, whole.records[number]
+            with reader.open(shards, shard, key) as opened:
+                for position, (_, number) in group:
+                    samples, replaced = opened.record(number)
+                    reader.count_replaced(replaced)
+                    yield position, samples

@@ -55,7 +55,7 @@ def read_validation(data: DataSet, most: int, *, rank: int, world_size: int) -> 
     mine = places[rank::world_size] or [places[rank % len(places)]]
     records: dict[tuple[int, int], ShardRecord] = {}
     for shard in sorted({shard for shard, _ in mine}):
-        found = data.read(shards[shard])
+        found = data.read_named(shards[shard])
         for number in (i for at, i in mine if at == shard):
             record = found[number]
             if record is None:

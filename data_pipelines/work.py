@@ -21,7 +21,7 @@ from pathlib import Path
 
 from codec.errors import DataError
 from codec.files import write_text
-from data_pipelines.index import ShardEntry
+from data_pipelines.index import ShardEntry, shard_entry
 from data_pipelines.screening import Verdict, file_sha256
 from data_pipelines.settings import BuildConfig
 from data_pipelines.shards import ShardPlan
@@ -29,7 +29,7 @@ from data_pipelines.sources import SourceFile
 
 WORK_NAME = ".work"
 # Raise this when screening or the shards' layout changes, so that an older release's leftovers are not used.
-VERSION = 1
+VERSION = 2
 # Reasons that the user can mend without touching the file.
 PASSING_REASONS = frozenset({"unreadable", "needs_m4a_extra"})
 
@@ -75,8 +75,7 @@ class Work:
         """Return the entry of a shard that is finished: here, or already moved to the data folder."""
         path = self.shard_path(plan)
         try:
-            fields = json.loads(path.with_suffix(".json").read_text())
-            entry = ShardEntry(**fields | {"records": tuple(fields["records"]), "parts": tuple(fields["parts"])})
+            entry = shard_entry(json.loads(path.with_suffix(".json").read_text()))
             place = path if path.exists() else self._out / plan.name
             return entry if file_sha256(place) == entry.sha256 else None
         except (OSError, ValueError, TypeError, KeyError):

@@ -60,7 +60,7 @@ def test_the_index_describes_the_shards(tmp_path, make_corpus):
     report = build_dataset([make_corpus(tmp_path / "audio")], out, CONFIG)
     raw = (out / "index.json").read_bytes()
     fields = json.loads(raw)
-    assert (fields["version"], fields["sample_rate"], fields["channels"]) == (1, 16000, 1)
+    assert (fields["version"], fields["sample_rate"], fields["channels"]) == (2, 16000, 1)
     assert hashlib.sha256(raw).hexdigest() == report.index_sha256
     listed = [shard for shards in fields["splits"].values() for shard in shards]
     assert sorted(shard["name"] for shard in listed) == sorted(path.name for path in out.glob("*.tar"))

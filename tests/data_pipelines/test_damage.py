@@ -13,7 +13,7 @@ from codec.errors import DamageError, DataError
 from data_pipelines.datamodule import AudioDataModule
 
 SEGMENT = 4000
-DAMAGES = ("truncated", "flipped", "missing", "undecodable")
+DAMAGES = ("truncated", "flipped", "overwritten", "missing", "undecodable")
 
 
 def make(directory, rank=0, world_size=1, **settings):
@@ -52,6 +52,8 @@ def harm(shard, damage):
     elif damage == "flipped":
         data[len(data) // 2] ^= 1
         shard.write_bytes(data)
+    elif damage == "overwritten":
+        shard.write_bytes(bytes(len(data)))
     elif damage == "undecodable":
         spoilt = spoil_first_record(bytes(data))
         shard.write_bytes(spoilt)
@@ -83,7 +85,7 @@ def test_only_what_is_damaged_is_replaced_and_that_is_counted_and_named(dataset,
     count = sum(records_in(dataset, shard) for shard in train_shards(dataset)) // 2 * 2
     shard = train_shards(dataset)[1]
     before = take(make(dataset, **settings), count)
-    bad = 1 if damage == "undecodable" else records_in(dataset, shard)
+    bad = 1 if damage in ("flipped", "undecodable") else records_in(dataset, shard)
     harm(shard, damage)
     datamodule = make(dataset, **settings)
     after = take(datamodule, count)
@@ -98,7 +100,7 @@ def test_only_what_is_damaged_is_replaced_and_that_is_counted_and_named(dataset,
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("damage", ["truncated", "undecodable"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "undecodable"])
 def test_a_damaged_stream_resumes_exactly_on_every_rank(dataset, damage, workers):
     for shard in train_shards(dataset)[::2]:
         harm(shard, damage)
@@ -122,7 +124,7 @@ def test_replacements_differ_between_epochs_and_readers(dataset):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+@pytest.mark.parametrize("damage", ["truncated", "overwritten", "missing"])
 def test_where_nothing_can_be_read_the_error_says_so_and_why(dataset, damage, workers):
     for shard in train_shards(dataset):
         harm(shard, damage)

@@ -181,7 +181,7 @@ def test_an_empty_split_says_where_the_files_went(tmp_path, make_corpus, percent
         make(tmp_path / "data").setup("fit")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b"\xff\xfe", b'{"version": 1, "splits": {"train": 3}}'])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b"\xff\xfe", b'{"version": 2, "splits": {"train": 3}}'])
 def test_a_missing_or_damaged_index_is_a_clear_error(tmp_path, content):
     if content is not None:
         (tmp_path / "index.json").write_bytes(content)
@@ -190,9 +190,9 @@ def test_a_missing_or_damaged_index_is_a_clear_error(tmp_path, content):
 
 
 def test_an_index_of_the_future_is_refused(dataset):
-    index = (dataset / "index.json").read_text().replace('"version": 1', '"version": 2')
+    index = (dataset / "index.json").read_text().replace('"version": 2', '"version": 3')
     (dataset / "index.json").write_text(index)
-    with pytest.raises(DataError, match="version 2"):
+    with pytest.raises(DataError, match="version 3"):
         make(dataset).setup("fit")
 
 
