@@ -21,8 +21,8 @@ MAX_SHARDS = 32
 
 def calibration_segments(
     data: DataSet, reader: ReplacingReader, *, count: int, num_samples: int, seed: int
-) -> torch.Tensor:
-    """Return [count, C, num_samples], spread evenly over split train; fewer records than that come again.
+) -> list[torch.Tensor]:
+    """Return `count` segments [C, num_samples], spread evenly over split train; fewer records than that come again.
 
     Raises:
         DataError: No shard can be read.
@@ -38,7 +38,7 @@ def calibration_segments(
         rng = random.Random(f"{seed}-{number}-calibration")  # noqa: S311  # reproducible on purpose
         offset = rng.randint(0, room(records[record], num_samples))
         segments.append(to_audio(cut(records[record], offset, num_samples), num_samples))
-    return torch.stack(segments)
+    return segments
 
 
 def _spread(items: Sequence[Any], count: int) -> list[Any]:

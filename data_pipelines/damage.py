@@ -29,6 +29,15 @@ class DamageReport:
     damages: list[Damage] = field(default_factory=list)
 
 
+def join_reports(reports: Iterable[DamageReport]) -> DamageReport:
+    """Return one report of all."""
+    joined = DamageReport()
+    for report in reports:
+        joined.replaced_records += report.replaced_records
+        joined.damages += report.damages
+    return joined
+
+
 class DamageLog:
     """All that one rank has found since its process started, each shard once."""
 

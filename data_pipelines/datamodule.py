@@ -19,7 +19,8 @@ from data_pipelines.cache import ShardCache
 from data_pipelines.calibration import calibration_segments
 from data_pipelines.crops import to_audio
 from data_pipelines.damage import DamageLog
-from data_pipelines.dataset import DataSet, open_dataset
+from data_pipelines.dataset import open_dataset
+from data_pipelines.mixture import MixedSet, Mixture, open_mixture
 from data_pipelines.noise import NoiseSource
 from data_pipelines.position import changed_topology, resumed_batches
 from data_pipelines.reader import ShardRecord
@@ -58,6 +59,7 @@ class AudioDataModule(L.LightningDataModule):
 
     Args:
         directory: A local folder or an fsspec URL.
+        mixture: Further data sets, each with its weight beside `directory`, whose weight is 1; null for none.
         segment_samples: Samples in a training crop; shorter records are zero-padded.
         batch_size: Crops in a batch of one rank.
         num_workers: Processes that read, for each rank; 0 reads in the training process.
@@ -75,6 +77,7 @@ class AudioDataModule(L.LightningDataModule):
         self,
         *,
         directory: str,
+        mixture: list[MixedSet] | None = None,
         segment_samples: int = 16000,
         batch_size: int = 16,
         num_workers: int = 2,
@@ -92,6 +95,7 @@ class AudioDataModule(L.LightningDataModule):
         self.max_replaced_share = max_replaced_share
         self.damage = DamageLog()
         self._directory = directory
+        self._others = mixture or []
         self._noise_directory = noise_directory
         self._cache = (
             None
@@ -110,18 +114,18 @@ class AudioDataModule(L.LightningDataModule):
 
     @property
     def index_sha256(self) -> str:
-        """The hash that stands for the data set."""
-        return self._data.sha256
+        """The hash that stands for the data set, or for all of a mixture and its weights."""
+        return self._mixture.sha256
 
     @property
     def sample_rate(self) -> int:
         """Hz."""
-        return self._data.index.sample_rate
+        return self._mixture.sets[0].index.sample_rate
 
     @property
     def channels(self) -> int:
         """Channels, C."""
-        return self._data.index.channels
+        return self._mixture.sets[0].index.channels
 
     @property
     def noise_index_sha256(self) -> str | None:
@@ -132,14 +136,15 @@ class AudioDataModule(L.LightningDataModule):
         """Check that there is something to train on, and to validate with unless the trainer doesn't validate.
 
         Raises:
-            DataError: There is no data set, its split train or val is empty, or the noise doesn't fit it.
+            DataError: There is no data set, one's split train is empty, or every split val, or sets of a mixture or
+                the noise don't fit together.
         """
         if stage == "fit":
-            self._data.need("train")
+            self._need_train()
             if self._noise is not None:
                 self._noise.check(self.sample_rate, self.channels)
         if stage in ("fit", "validate") and (self.trainer is None or self.trainer.limit_val_batches):
-            self._data.need("val")
+            self._need_val()
 
     def train_dataloader(self) -> TrainBatches:
         """Return endless batches float32 [B, C, segment_samples].
@@ -147,13 +152,13 @@ class AudioDataModule(L.LightningDataModule):
         Raises:
             DataError: Split train is empty; while iterating: no shard can be read, or one can't be reached.
         """
-        self._data.need("train")
+        self._need_train()
         return TrainBatches(self)
 
     def train_stream(self) -> CropStream:
         """Return this rank's stream, from the batch after the last one counted."""
         return CropStream(
-            self._data,
+            self._mixture,
             self._stream,
             rank=self._rank,
             world_size=self._world_size,
@@ -166,8 +171,8 @@ class AudioDataModule(L.LightningDataModule):
         Raises:
             DataError: Split val is empty, or a shard is missing or damaged.
         """
-        self._data.need("val")
-        records = read_validation(self._data, self._max_val_clips, rank=self._rank, world_size=self._world_size)
+        self._need_val()
+        records = read_validation(self._mixture.sets, self._max_val_clips, rank=self._rank, world_size=self._world_size)
         most = max(1, int(self._max_val_seconds * self.sample_rate))
         return ValidationClips([self._clip(record, most) for record in records])
 
@@ -177,24 +182,21 @@ class AudioDataModule(L.LightningDataModule):
         return ValidationClip(record.key, audio, noise)
 
     def calibration_audio(self, num_segments: int) -> torch.Tensor:
-        """Return [num_segments, C, segment_samples], spread evenly over split train.
+        """Return [num_segments, C, segment_samples], spread evenly over split train, of each set as its weight asks.
 
         It depends on the data and the seed alone: every rank, at any time, gets the same.
 
         Raises:
             DataError: Split train is empty, or no shard of it can be read.
         """
-        self._data.need("train")
-        reader = ReplacingReader(self._data)
-        segments = calibration_segments(
-            self._data,
-            reader,
-            count=num_segments,
-            num_samples=self._stream.segment_samples,
-            seed=self._stream.seed,
-        )
-        self.damage.add(reader.take_report())
-        return segments
+        self._need_train()
+        segments = []
+        for data, count in zip(self._mixture.sets, self._mixture.counts(num_segments), strict=True):
+            reader = ReplacingReader(data)
+            size, seed = self._stream.segment_samples, self._stream.seed
+            segments += calibration_segments(data, reader, count=count, num_samples=size, seed=seed)
+            self.damage.add(reader.take_report())
+        return torch.stack(segments)
 
     def noise_segments(self, step: int) -> torch.Tensor:
         """Return the noise [B, C, segment_samples] for this rank's items of a step.
@@ -230,8 +232,16 @@ class AudioDataModule(L.LightningDataModule):
             self._batches = resumed_batches(state_dict, self._topology(), loose=self.resume_loose)
 
     @cached_property
-    def _data(self) -> DataSet:
-        return open_dataset(self._directory, self._cache)
+    def _mixture(self) -> Mixture:
+        return open_mixture(self._directory, self._others, self._cache)
+
+    def _need_train(self) -> None:
+        for data in self._mixture.sets:
+            data.need("train")
+
+    def _need_val(self) -> None:
+        if not any(data.index.num_records("val") for data in self._mixture.sets):
+            self._mixture.sets[0].need("val")
 
     @cached_property
     def _noise(self) -> NoiseSource | None:

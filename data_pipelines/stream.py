@@ -1,10 +1,11 @@
 """The training stream: endless batches of crops from shards, exactly resumable.
 
-Everything is a function of the order (data_pipelines/order.py) and the number of batches taken before; there is no
-other state. The DataLoader takes batches from its workers in turn, beginning with worker 0, so after `start` batches
-worker 0 plays the part of worker `start % workers`. Resuming drops the delivered tokens of the epoch and opens only
-shards that hold something still to come. Records that can't be read are replaced (data_pipelines/replacement.py), and
-each batch brings a report of what its worker found.
+Everything is a function of the order (data_pipelines/order.py), of the mixture if there are several data sets
+(data_pipelines/mixture.py), and of the number of batches taken before; there is no other state. The DataLoader takes
+batches from its workers in turn, beginning with worker 0, so after `start` batches worker 0 plays the part of worker
+`start % workers`. Resuming drops the delivered tokens of the epoch and opens only shards that hold something still to
+come. Records that can't be read are replaced (data_pipelines/replacement.py), and each batch brings a report of what
+its worker found.
 
 Axes: batches float32 [B, C, T].
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import count as count_from
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +25,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from codec.errors import NacreError
 from data_pipelines.crops import cut, room, to_batch
-from data_pipelines.damage import DamageReport
+from data_pipelines.damage import DamageReport, join_reports
 from data_pipelines.dataset import DataSet
+from data_pipelines.mixture import Mixture
 from data_pipelines.order import Order, Token
 from data_pipelines.replacement import ReplacingReader
 
@@ -53,8 +56,8 @@ class CropStream(IterableDataset[Batch | NacreError]):
     iterates raises it.
     """
 
-    def __init__(self, data: DataSet, config: StreamConfig, *, rank: int, world_size: int, start: int) -> None:
-        self._data = data
+    def __init__(self, mixture: Mixture, config: StreamConfig, *, rank: int, world_size: int, start: int) -> None:
+        self._mixture = mixture
         self._config = config
         self._rank = rank
         self._world_size = world_size
@@ -67,13 +70,26 @@ class CropStream(IterableDataset[Batch | NacreError]):
         worker = (place + self._start) % workers
         done = (self._start - worker + workers - 1) // workers
         try:
-            yield from self._batches(self._order(worker, workers), done)
+            yield from self._batches(worker, workers, done)
         except NacreError as error:
             yield error
 
-    def _order(self, worker: int, workers: int) -> Order:
+    def _batches(self, worker: int, workers: int, done: int) -> Iterator[Batch]:
+        """Yield what follows the first `done` batches of one reader."""
+        size = self._config.batch_size
+        readers = [ReplacingReader(data) for data in self._mixture.sets]
+        crops = [
+            self._crops_from(reader, data, self._order(data, worker, workers), count)
+            for reader, data, count in zip(readers, self._mixture.sets, self._mixture.counts(done * size), strict=True)
+        ]
+        for number in count_from(done):
+            chosen = self._mixture.choices(number * size, (number + 1) * size)
+            audio = to_batch([next(crops[place]) for place in chosen], self._config.segment_samples)
+            yield Batch(audio, join_reports(reader.take_report() for reader in readers))
+
+    def _order(self, data: DataSet, worker: int, workers: int) -> Order:
         return Order(
-            shard_sizes=tuple(len(shard.records) for shard in self._data.index.splits["train"]),
+            shard_sizes=tuple(len(shard.records) for shard in data.index.splits["train"]),
             reader=self._rank * workers + worker,
             readers=self._world_size * workers,
             batch_size=self._config.batch_size,
@@ -81,27 +97,24 @@ class CropStream(IterableDataset[Batch | NacreError]):
             seed=self._config.seed,
         )
 
-    def _batches(self, order: Order, done: int) -> Iterator[Batch]:
-        """Yield what follows the first `done` batches of one reader."""
-        reader = ReplacingReader(self._data)
-        epoch, skip = divmod(done, order.batches_per_epoch)
-        while True:
-            tokens = order.tokens(epoch)[skip * order.batch_size :]
-            crops = self._crops(reader, order, epoch, tokens)
-            for _ in range(len(tokens) // order.batch_size):
-                audio = to_batch(list(islice(crops, order.batch_size)), self._config.segment_samples)
-                yield Batch(audio, reader.take_report())
-            epoch, skip = epoch + 1, 0
+    def _crops_from(
+        self, reader: ReplacingReader, data: DataSet, order: Order, done: int
+    ) -> Iterator[NDArray[np.int16]]:
+        """Yield the crops of a data set that follow its first `done`, epoch after epoch."""
+        epoch, skip = divmod(done, order.batches_per_epoch * order.batch_size)
+        for number in count_from(epoch):
+            yield from self._crops(reader, data, order, number, order.tokens(number)[skip:])
+            skip = 0
 
     def _crops(
-        self, reader: ReplacingReader, order: Order, epoch: int, tokens: list[Token]
+        self, reader: ReplacingReader, data: DataSet, order: Order, epoch: int, tokens: list[Token]
     ) -> Iterator[NDArray[np.int16]]:
         """Yield the crops of `tokens` in their order, reading records in the ring's order as they are needed."""
         segment = self._config.segment_samples
         wanted: dict[int, list[Token]] = {}
         for token in sorted(tokens):
             wanted.setdefault(token.position, []).append(token)
-        records = self._records(reader, order, epoch, list(wanted))
+        records = self._records(reader, data, order, epoch, list(wanted))
         held: dict[Token, NDArray[np.int16]] = {}
         for token in tokens:
             while token not in held:
@@ -112,10 +125,10 @@ class CropStream(IterableDataset[Batch | NacreError]):
             yield held.pop(token)
 
     def _records(
-        self, reader: ReplacingReader, order: Order, epoch: int, positions: list[int]
+        self, reader: ReplacingReader, data: DataSet, order: Order, epoch: int, positions: list[int]
     ) -> Iterator[tuple[int, NDArray[np.int16]]]:
         """Yield the records at increasing positions of the ring, opening each shard once in a round."""
-        shards = self._data.index.splits["train"]
+        shards = data.index.splits["train"]
         key = f"{self._config.seed}-{epoch}-{order.reader}"
         places = zip(positions, order.locate(epoch, positions), strict=True)
         for shard, group in groupby(places, key=lambda place: place[1][0]):

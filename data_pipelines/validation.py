@@ -1,7 +1,8 @@
 """Validation clips: fixed audio that every validation scores, and the noise it is denoised from.
 
 They are the first records of the first files (in the order of their hashes; second records and so on follow if there
-are fewer files). Nothing replaces a clip that can't be read: scores would no longer compare.
+are fewer files); data sets of a mixture give them in turn, whatever their weights. Nothing replaces a clip that can't
+be read: scores would no longer compare.
 
 Axes: audio, noise [1, C, T].
 """
@@ -9,6 +10,7 @@ Axes: audio, noise [1, C, T].
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
@@ -39,8 +41,8 @@ class ValidationClips:
         return iter(self._clips)
 
 
-def read_validation(data: DataSet, most: int, *, rank: int, world_size: int) -> list[ShardRecord]:
-    """Return this rank's share of at most `most` records of split val.
+def read_validation(sets: Sequence[DataSet], most: int, *, rank: int, world_size: int) -> list[ShardRecord]:
+    """Return this rank's share of at most `most` records of the sets' splits val.
 
     Together the ranks have each once; a rank that would have none gets one that another has too, because a rank
     without batches would leave the others waiting.
@@ -48,18 +50,29 @@ def read_validation(data: DataSet, most: int, *, rank: int, world_size: int) -> 
     Raises:
         DamageError: A shard is missing or damaged.
     """
-    shards = data.index.splits["val"]
-    # Every file's part 0 comes before any file's part 1.
-    by_part = [(part, shard, i) for shard, entry in enumerate(shards) for i, part in enumerate(entry.parts)]
-    places = [(shard, i) for _, shard, i in sorted(by_part)[:most]]
+    in_turn = zip_longest(*([(data, *place) for place in _places(data)] for data in sets))
+    places = [place for turn in in_turn for place in turn if place is not None][:most]
     mine = places[rank::world_size] or [places[rank % len(places)]]
+    return [record for data in sets for record in _read(data, [place[1:] for place in mine if place[0] is data])]
+
+
+def _places(data: DataSet) -> list[tuple[int, int]]:
+    """Return (shard, record) of all of split val: every file's part 0 comes before any file's part 1."""
+    shards = enumerate(data.index.splits["val"])
+    by_part = [(part, shard, i) for shard, entry in shards for i, part in enumerate(entry.parts)]
+    return [(shard, i) for _, shard, i in sorted(by_part)]
+
+
+def _read(data: DataSet, places: Sequence[tuple[int, int]]) -> list[ShardRecord]:
+    """Return the records at places of split val, each shard read once."""
+    shards = data.index.splits["val"]
     records: dict[tuple[int, int], ShardRecord] = {}
-    for shard in sorted({shard for shard, _ in mine}):
+    for shard in sorted({shard for shard, _ in places}):
         found = data.read_named(shards[shard])
-        for number in (i for at, i in mine if at == shard):
+        for number in (i for at, i in places if at == shard):
             record = found[number]
             if record is None:
                 where = f"shard {shards[shard].name} in '{data.folder.url}'"
                 raise DamageError(f"record {number} of {where} is not what the index lists: build the data again")
             records[shard, number] = ShardRecord(key=record.key, samples=record.samples.copy())
-    return [records[place] for place in mine]
+    return [records[place] for place in places]

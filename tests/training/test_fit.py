@@ -22,6 +22,14 @@ def lines(run):
     return [json.loads(line) for line in run.metrics.read_text().splitlines()]
 
 
+def test_several_data_sets_are_mixed_by_options(tmp_path, tiny_config, uneven_shards):
+    option = f"[{{directory: {uneven_shards}, weight: 0.5}}]"
+    run = fit(["--config", str(tiny_config(trainer__max_steps=3)), "--data.mixture", option], run_dir=tmp_path / "run")
+    assert f"directory: {uneven_shards}" in run.config.read_text()
+    resumed = fit(["--trainer.max_steps", "5"], resume=run.directory, resume_loose=True)
+    assert load_checkpoint(resumed.last_checkpoint)["global_step"] == 5
+
+
 def test_run_leaves_all_that_export_and_curves_need(tmp_path, tiny_config, shards):
     run = fit(["--config", str(tiny_config(run__wandb_mode="offline"))], run_dir=tmp_path / "run")
     assert {path.name for path in run.checkpoints.iterdir()} == {"last.ckpt", "best-step=10.ckpt"} or (
