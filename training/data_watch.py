@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from typing import Any, cast
 
 import lightning as L
@@ -10,7 +12,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 
-from codec.distributed import sum_over_ranks, world_size
+from codec.distributed import rank, sum_over_ranks, world_size
 from codec.errors import DataError
 from data_pipelines.damage import Damage, worst_set
 from data_pipelines.datamodule import AudioDataModule
@@ -56,7 +58,7 @@ class DataWatch(Callback):
         self._replaced, news = sum_over_ranks(sums.to(pl_module.device)).tolist()
         if news == 0:
             return
-        fresh = self._learn(gather(mine[self._sent :]))
+        fresh = self._learn(gather(mine[self._sent :], pl_module.device))
         self._sent = len(mine)
         if trainer.is_global_zero:
             for damage in fresh:
@@ -72,13 +74,20 @@ class DataWatch(Callback):
         return list(fresh.values())
 
 
-def gather(damages: tuple[Damage, ...]) -> list[Damage]:
-    """Return the damages of all ranks, on each of them."""
+def gather(damages: tuple[Damage, ...], device: torch.device) -> list[Damage]:
+    """Return the damages of all ranks, on each of them; they travel as JSON, not pickled."""
     if world_size() == 1:
         return list(damages)
-    found: list[tuple[Damage, ...]] = [()] * world_size()
-    dist.all_gather_object(found, damages)
-    return [damage for each in found for damage in each]
+    text = json.dumps([asdict(damage) for damage in damages]).encode()
+    lengths = torch.zeros(world_size(), dtype=torch.long, device=device)
+    lengths[rank()] = len(text)
+    sizes = sum_over_ranks(lengths).tolist()
+    mine = torch.zeros(max(sizes), dtype=torch.uint8, device=device)
+    mine[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8).to(device)
+    found = [torch.empty_like(mine) for _ in sizes]
+    dist.all_gather(found, mine)
+    texts = [bytes(each[:size].tolist()) for each, size in zip(found, sizes, strict=True)]
+    return [Damage(**fields) for each in texts for fields in json.loads(each)]
 
 
 def describe(damage: Damage) -> str:

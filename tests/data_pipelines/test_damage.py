@@ -4,33 +4,19 @@ import hashlib
 import io
 import json
 import tarfile
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from codec.errors import DamageError, DataError
-from data_pipelines.datamodule import AudioDataModule
+from streams import make
+from streams import take as take_batches
 
-SEGMENT = 4000
 DAMAGES = ("truncated", "flipped", "overwritten", "missing", "undecodable")
 
 
-def make(directory, rank=0, world_size=1, **settings):
-    defaults = {"segment_samples": SEGMENT, "batch_size": 4, "num_workers": 0}
-    datamodule = AudioDataModule(directory=str(directory), **defaults | settings)
-    datamodule.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, limit_val_batches=1.0)
-    return datamodule
-
-
 def take(datamodule, count):
-    batches = []
-    for batch in datamodule.train_dataloader():
-        batches.append(batch)
-        datamodule.count_batch()
-        if len(batches) == count:
-            return torch.stack(batches)
-    raise AssertionError("the stream ended")
+    return torch.stack(take_batches(datamodule, count))
 
 
 def spoil_first_record(data):

@@ -1,7 +1,5 @@
 """Mixtures of data sets: how much comes of each, exact resuming, and what doesn't go together."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import soundfile
@@ -9,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import streams
 from codec.errors import DataError, RunError
 from data_pipelines.build import BuildConfig, build_dataset
-from data_pipelines.datamodule import AudioDataModule
 from data_pipelines.mixture import MixedSet, Mixture
+from streams import SEGMENT
 
-SEGMENT = 4000
 LOUD_RMS = 0.05
 
 
@@ -34,22 +32,12 @@ def build_quiet(root, sample_rate=16_000):
     return root / "data"
 
 
-def make(directory, other, weight=0.5, rank=0, world_size=1, **settings):
-    mixture = [MixedSet(directory=str(other), weight=weight)]
-    defaults = {"segment_samples": SEGMENT, "batch_size": 4, "num_workers": 0}
-    datamodule = AudioDataModule(directory=str(directory), mixture=mixture, **defaults | settings)
-    datamodule.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, limit_val_batches=1.0)
-    return datamodule
+def make(directory, other, weight=0.5, **settings):
+    return streams.make(directory, mixture=[MixedSet(directory=str(other), weight=weight)], **settings)
 
 
 def take(datamodule, count):
-    batches = []
-    for batch in datamodule.train_dataloader():
-        batches.append(batch)
-        datamodule.count_batch()
-        if len(batches) == count:
-            return torch.stack(batches)
-    raise AssertionError("the stream ended")
+    return torch.stack(streams.take(datamodule, count))
 
 
 def quiet_share(crops):

@@ -1,7 +1,6 @@
 """The DataModule: what it delivers, that it resumes exactly, and what it says about damaged or empty data."""
 
 import shutil
-from types import SimpleNamespace
 
 import fsspec
 import lightning
@@ -14,27 +13,7 @@ from data_pipelines.build import BuildConfig, build_dataset
 from data_pipelines.datamodule import AudioDataModule
 from data_pipelines.folder import DataFolder
 from data_pipelines.index import read_index
-
-SEGMENT = 4000
-
-
-def make(directory, rank=0, world_size=1, **settings):
-    """Return a DataModule as the rank of a trainer would hold it."""
-    defaults = {"segment_samples": SEGMENT, "batch_size": 4, "num_workers": 0}
-    datamodule = AudioDataModule(directory=str(directory), **defaults | settings)
-    datamodule.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, limit_val_batches=1.0)
-    return datamodule
-
-
-def take(datamodule, count):
-    """Train for `count` batches."""
-    batches = []
-    for batch in datamodule.train_dataloader():
-        batches.append(batch)
-        datamodule.count_batch()
-        if len(batches) == count:
-            return batches
-    raise AssertionError("the stream ended")
+from streams import SEGMENT, make, take
 
 
 def equal(one, other):
