@@ -7,19 +7,27 @@ stretches of 1 to 3000 outputs of the layers of SEANet and DAC within long ones:
    gives every output the same bits at every length, so in inference on a CPU it is called by its name. Unfolding by
    ourselves, with rows enough, does too; at high rates it takes twice the time of a long file, but where weights are
    many and outputs few it takes the same, and a fourth in a stream (codec/laid_out.py).
- - `elu` takes another exponential for the last elements of an array, or of a thread's share: 6e-8 apart. `expm1`, `sin`
-   and `tanh` don't.
+ - `elu` takes another exponential for elements that don't fill a vector, at the end of an array or of a thread's share:
+   6e-8 apart. So it gets whole vectors, and shares of whole vectors. `expm1`, `sin` and `tanh` have no such dependence.
 
 Training, export and other devices take torch's own functions: the same formulas, and there the promise is 1e-5.
 
 Axes: hidden [B, C, T].
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.laid_out import product, remembered, rows_of
+
+# Elements of whole vectors on every machine; that torch gives to one thread alone; and of a thread's share, of which
+# torch hands out no part to another.
+VECTORS = 64
+ALONE = 2**15 - VECTORS
+SHARE = 2**16
 
 
 def steady(hidden: Tensor) -> bool:
@@ -68,11 +76,29 @@ class SteadyLinear(nn.Linear):
 
 
 class SteadyELU(nn.Module):
-    """The exponential linear unit: x above zero, exp(x) - 1 below."""
+    """The exponential linear unit, x above zero and exp(x) - 1 below; it may overwrite its input."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [...] to [...]."""
         if not steady(hidden):
-            return F.elu(hidden)
-        below = hidden.clamp_max(0).expm1_()
-        return torch.maximum(hidden, below, out=below)
+            return F.elu(hidden, inplace=True)
+        hidden = hidden.contiguous()
+        values = hidden.view(-1)
+        for piece in _even_pieces(len(values)):
+            F.elu_(values[piece])
+        rest = len(values) % VECTORS
+        if rest:
+            last = values[-rest:]
+            last.copy_(F.elu(F.pad(last, (0, VECTORS - rest)))[:rest])
+        return hidden
+
+
+def _even_pieces(length: int) -> Iterator[slice]:
+    """Cut `length` elements, less than VECTORS at the end left over, so that each thread's share is whole vectors."""
+    threads = torch.get_num_threads()
+    share = VECTORS if threads == 1 else SHARE * threads
+    start, end = length // share * share, length // VECTORS * VECTORS
+    if start:
+        yield slice(0, start)
+    for piece in range(start, end, ALONE):
+        yield slice(piece, min(piece + ALONE, end))

@@ -43,17 +43,15 @@ class MatrixInverseSTFTHead(InverseSTFTHead):
 class AnyLengthConv(PaddedConv):
     """Padding by reflection without asking whether the audio is long enough for it."""
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden [B, C, T] to [B, C', ceil(T / stride)]."""
+    def pad(self, hidden: Tensor) -> Tensor:
+        """Pad hidden [B, C, T] for ceil(T / stride) outputs."""
         length = hidden.shape[-1]
         after = self.after + -length % self.stride
         if self.padding == "reflect" and self.before + self.after + self.stride > 1:
             missing = torch.sym_max(torch.sym_max(self.before, after) + 1 - length, 0)
             longer = F.pad(hidden, (0, missing))
-            padded = F.pad(longer, (self.before, after), "reflect")[..., : self.before + length + after]
-        else:
-            padded = pad(hidden, self.before, after, self.padding)
-        return self.norm(self.conv(padded))
+            return F.pad(longer, (self.before, after), "reflect")[..., : self.before + length + after]
+        return pad(hidden, self.before, after, self.padding)
 
 
 class OperatorLSTM(nn.LSTM):

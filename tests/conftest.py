@@ -3,6 +3,11 @@
 import os
 import shutil
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported, and for what tests start: processes side by side have a core each, and threads of theirs
+    # that wait for each other by spinning take many times as long.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

@@ -26,7 +26,7 @@ class UnitState:
 
 
 class ResidualUnit(nn.Module):
-    """A dilated convolution and one of a single sample, added to a shortcut."""
+    """A dilated convolution and one of a single sample, added to a shortcut; activations may overwrite their input."""
 
     def __init__(self, config: SeanetConfig, width: int, dilation: int, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
@@ -42,7 +42,10 @@ class ResidualUnit(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden [B, C, T] to [B, C, T]."""
-        changed: Tensor = self.block(hidden)
+        activation, convolution, *rest = self.block
+        changed: Tensor = convolution(hidden, activation)
+        for layer in rest:
+            changed = layer(changed)
         return changed.add_(self.shortcut(hidden))
 
     def start(self, batch_size: int) -> UnitState:
@@ -52,11 +55,11 @@ class ResidualUnit(nn.Module):
 
     def extend(self, hidden: Tensor, state: UnitState, *, last: bool) -> tuple[Tensor, UnitState]:
         """Map hidden [B, C, T] that follows `state` to the [B, C, T'] now final, and the next state."""
-        changed, block = extend_layers(self.block, hidden, state.block, last=last)
         waiting = torch.cat([state.waiting, hidden], dim=-1)
+        changed, block = extend_layers(self.block, hidden, state.block, last=last)
         count = changed.shape[-1]
         if count:
-            changed = self.shortcut(waiting[..., :count]) + changed
+            changed = changed.add_(self.shortcut(waiting[..., :count]))
         return changed, UnitState(block=block, waiting=waiting[..., count:])
 
 

@@ -50,10 +50,20 @@ class PaddedConv(nn.Module):
         self.conv = kind(inputs, outputs, kernel_size, stride=stride, dilation=dilation)
         self.norm = _norm(config, outputs)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden [B, C, T] to [B, C', ceil(T / stride)]."""
+    def forward(self, hidden: Tensor, activation: nn.Module | None = None) -> Tensor:
+        """Map hidden [B, C, T] to [B, C', ceil(T / stride)], after an `activation` if one is given.
+
+        It works on a padded copy: an activation that overwrites its input leaves `hidden` alone.
+        """
+        padded = self.pad(hidden)
+        if activation is not None:
+            padded = activation(padded.clone() if padded is hidden else padded)
+        return self.norm(self.conv(padded))
+
+    def pad(self, hidden: Tensor) -> Tensor:
+        """Pad hidden [B, C, T] for ceil(T / stride) outputs."""
         rest = -hidden.shape[-1] % self.stride
-        return self.norm(self.conv(pad(hidden, self.before, self.after + rest, self.padding)))
+        return pad(hidden, self.before, self.after + rest, self.padding)
 
     def start(self, batch_size: int) -> ConvState:
         """Return the state of a causal convolution before anything came."""

@@ -12,6 +12,7 @@ Axes: quantized [B, D, L]; reconstruction [B, C, L * hop_length].
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
@@ -20,6 +21,7 @@ from codec.seanet.config import SeanetConfig
 from codec.seanet.convolution import ConvState, PaddedConv, TrimmedConvTranspose
 from codec.seanet.lstm import ResidualLSTM
 from codec.seanet.sequence import extend_layers, start_layers
+from codec.steady import steady
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +40,24 @@ class SeanetDecoder(nn.Module):
         network = config.network
         assert isinstance(network, SeanetConfig)
         self.can_stream = network.causal
+        self.window = network.window_frames(config.hop_length)
         self.latent_dim = config.latent_dim
         width = network.filters * 2 ** len(network.ratios)
         layers: list[nn.Module] = [PaddedConv(network, config.latent_dim, width, network.kernel_size)]
         if network.lstm_layers:
             layers.append(ResidualLSTM(width, network.lstm_layers, exact=False))
         for stride in network.ratios:
-            layers += [nn.ELU(), TrimmedConvTranspose(network, width, width // 2, stride)]
+            layers += [_elu(), TrimmedConvTranspose(network, width, width // 2, stride)]
             width //= 2
-            layers += residual_units(network, width, nn.ELU)
+            layers += residual_units(network, width, _elu)
         self.layers = nn.Sequential(*layers)
-        self.activation = nn.ELU()
+        self.activation = _elu()
         self.project = PaddedConv(network, width, config.channels, network.kernel_size)
 
     def forward(self, quantized: Tensor) -> Tensor:
         """Map quantized [B, D, L] to a reconstruction [B, C, L * hop_length] in fp32."""
+        if self.can_stream and steady(quantized) and quantized.shape[-1] > self.window:
+            return self._in_windows(quantized)
         return self.project(self.activation(self.layers(quantized))).float()
 
     def start(self, batch_size: int) -> DecoderState:
@@ -68,7 +73,19 @@ class SeanetDecoder(nn.Module):
         batch = state.project.tail.shape[0]
         return self._go_on(state.project.tail.new_zeros(batch, self.latent_dim, 0), state, last=True)[0]
 
+    def _in_windows(self, quantized: Tensor) -> Tensor:
+        """Map quantized [B, D, L] to audio [B, C, L * hop_length] without leaving the processor's cache."""
+        state, audio = self.start(quantized.shape[0]), []
+        for window in quantized.split(self.window, dim=-1):
+            part, state = self.extend(window, state)
+            audio.append(part)
+        return torch.cat([*audio, self.flush(state)], dim=-1)
+
     def _go_on(self, quantized: Tensor, state: DecoderState, *, last: bool) -> tuple[Tensor, DecoderState]:
         hidden, layers = extend_layers(self.layers, quantized, state.layers, last=last)
         audio, project = self.project.extend(self.activation(hidden), state.project, last=last)
         return audio.float(), DecoderState(layers=layers, project=project)
+
+
+def _elu() -> nn.Module:
+    return nn.ELU(inplace=True)

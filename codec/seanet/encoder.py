@@ -11,6 +11,7 @@ Axes: audio [B, C, T]; latents [B, D, L]; L = ceil(T / hop_length).
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
@@ -20,7 +21,7 @@ from codec.seanet.convolution import ConvState, PaddedConv
 from codec.seanet.film import FiLM
 from codec.seanet.lstm import ResidualLSTM
 from codec.seanet.sequence import extend_layers, start_layers
-from codec.steady import SteadyELU
+from codec.steady import SteadyELU, steady
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class SeanetEncoder(nn.Module):
         network = config.network
         assert isinstance(network, SeanetConfig)
         self.can_stream = network.causal
+        self.window = network.window_frames(config.hop_length) * config.hop_length
         width = network.filters
         layers: list[nn.Module] = [PaddedConv(network, config.channels, width, network.kernel_size)]
         for stride in reversed(network.ratios):
@@ -58,6 +60,8 @@ class SeanetEncoder(nn.Module):
 
         `denoise` [B], bool, says which items to denoise; None is none of them. It needs `network.denoising`.
         """
+        if self.can_stream and steady(audio) and audio.shape[-1] > self.window:
+            return self._in_windows(audio, denoise)
         return self.project(self.activation(self._conditioned(self.layers(audio), denoise))).float()
 
     def start(self, batch_size: int, denoise: Tensor | None = None) -> EncoderState:
@@ -71,8 +75,17 @@ class SeanetEncoder(nn.Module):
         return self._go_on(inputs, state, last=False)
 
     def flush(self, rest: Tensor, state: EncoderState) -> Tensor:
-        """Return the last latents [B, D, L], those of `rest` [B, C, less than a hop] included."""
+        """Return the last latents [B, D, L], those of `rest` [B, C, T], what is left of the audio, included."""
         return self._go_on(rest, state, last=True)[0]
+
+    def _in_windows(self, audio: Tensor, denoise: Tensor | None) -> Tensor:
+        """Map audio [B, C, T] to latents [B, D, L], the same to the bit, without leaving the processor's cache."""
+        *windows, rest = audio.split(self.window, dim=-1)
+        state, latents = self.start(audio.shape[0], denoise), []
+        for window in windows:
+            part, state = self.extend(window, state)
+            latents.append(part)
+        return torch.cat([*latents, self.flush(rest, state)], dim=-1)
 
     def _go_on(self, audio: Tensor, state: EncoderState, *, last: bool) -> tuple[Tensor, EncoderState]:
         hidden, layers = extend_layers(self.layers, audio, state.layers, last=last)

@@ -99,3 +99,11 @@ def package_directory(tmp_path_factory):
 @pytest.fixture(scope="session")
 def loaded(package_directory):
     return load_package(package_directory)
+
+
+@pytest.fixture
+def set_threads():
+    """Set how many threads torch takes, for this test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -51,8 +51,10 @@ def assert_same_audio(audio, expected):
     torch.testing.assert_close(audio, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("kind", CAUSAL)
-def test_streamed_equals_whole(kinds, kind):
+def test_streamed_equals_whole(kinds, kind, threads, set_threads):
+    set_threads(threads)
     codec = kinds(kind)
 
     @settings(max_examples=20)
@@ -218,7 +220,9 @@ def encodec_24k():
     return Codec(config).eval()
 
 
-def test_speech_through_a_model_of_full_size():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_speech_through_a_model_of_full_size(threads, set_threads):
+    set_threads(threads)
     codec = encodec_24k()
     audio = torch.from_numpy(read_audio(CLIP).samples[:, :16_123])[None]
     with torch.inference_mode():
@@ -232,3 +236,20 @@ def test_speech_through_a_model_of_full_size():
             codes, decoded = streamed(stream, audio, sizes)
         assert torch.equal(codes, whole)
         assert_same_audio(decoded, codec.decode(whole))
+
+
+def test_files_longer_than_a_window_are_what_one_pass_gives():
+    codec = encodec_24k()
+    length = 2 * codec.encoder.window + 12_345
+    audio = 0.1 * torch.randn(2, 1, length, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        latents = codec.encoder(audio)
+        reconstruction = codec.decoder(latents)
+    with torch.inference_mode():
+        torch.testing.assert_close(codec.encoder(audio), latents, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(codec.decoder(latents), reconstruction, atol=1e-5, rtol=1e-4)
+    whole = codec.encode(audio)
+    with codec.streaming(2) as stream:
+        codes, decoded = streamed(stream, audio, [5000, 33_333])
+    assert torch.equal(codes, whole)
+    assert_same_audio(decoded, codec.decode(whole))

@@ -81,13 +81,24 @@ def test_a_layout_follows_its_weight():
     assert convolution.state_dict().keys() == {"weight", "bias"}
 
 
-@torch.inference_mode()
-def test_elu_in_pieces():
-    values = 2 * torch.randn(10_007)
-    whole = SteadyELU()(values)
-    torch.testing.assert_close(whole, functional.elu(values))
-    for size in (1, 3, 17, 1000):
-        assert torch.equal(torch.cat([SteadyELU()(piece.clone()) for piece in cut(values, size)]), whole)
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_elu_in_pieces(threads, set_threads):
+    set_threads(threads)
+    generator = torch.Generator().manual_seed(threads)
+    values = 2 * torch.randn(9 * 2**16 + 7, generator=generator)
+
+    @settings(max_examples=15)
+    @given(st.integers(0, len(values)), st.integers(1, len(values)))
+    @torch.inference_mode()
+    def check(start, length):
+        piece = values[start : start + length]
+        mapped = SteadyELU()(piece.clone())
+        assert torch.equal(mapped, whole[start : start + length])
+        torch.testing.assert_close(mapped, functional.elu(piece))
+
+    with torch.inference_mode():
+        whole = SteadyELU()(values.clone())
+    check()
 
 
 @pytest.mark.parametrize("width", [6, 32])
