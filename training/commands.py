@@ -115,7 +115,14 @@ def export(run: Path, out: Path, checkpoint: Literal["best", "last"]) -> None:
 @train.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The picture, a .png.")
-def curves(runs: tuple[Path, ...], out: Path) -> None:
+@click.option(
+    "--over",
+    type=click.Choice(["steps", "minutes"]),
+    default="steps",
+    show_default=True,
+    help="The horizontal axis; minutes compare runs whose steps take different times.",
+)
+def curves(runs: tuple[Path, ...], out: Path, over: Literal["steps", "minutes"]) -> None:
     """Draw the curves of a run, or of several over each other, from their folders alone.
 
     Losses, validation at each bitrate, health of the codebooks, throughput: whatever was logged. A run may be drawn
@@ -127,7 +134,7 @@ def curves(runs: tuple[Path, ...], out: Path) -> None:
     """
     from training.curves import draw_curves
 
-    drawn = draw_curves(runs, out)
+    drawn = draw_curves(runs, out, over)
     last = max(series.steps[-1] for run in drawn.values() for series in run.values())
     click.echo(f"{out}: {len(drawn)} run{'s' * (len(drawn) > 1)}, up to step {last}")
 

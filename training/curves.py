@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from codec.errors import RunError
 from codec.files import write_bytes
@@ -22,6 +22,7 @@ from training.run import Run, open_run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Over = Literal["steps", "minutes"]
 COLUMNS = 4
 PANEL_INCHES = (4.6, 3.0)
 MAX_LEGEND = 12
@@ -34,10 +35,11 @@ ORDER = ("train/gen/loss", "val/", "train/gen/", "train/disc/", "train/codebook/
 
 @dataclass(frozen=True)
 class Series:
-    """One value over generator steps, which rise."""
+    """One value over generator steps, which rise, and over the minutes of the run, unless it didn't log them."""
 
     steps: tuple[int, ...]
     values: tuple[float, ...]
+    minutes: tuple[float, ...] = ()
 
 
 def read_series(run: Run) -> dict[str, Series]:
@@ -49,14 +51,17 @@ def read_series(run: Run) -> dict[str, Series]:
         RunError: Nothing was logged yet, or the file is damaged.
     """
     points: dict[str, dict[int, float]] = {}
+    minutes: dict[int, float] = {}
     for line in _lines(run.metrics):
-        step = line.pop("step")
+        step, elapsed_s = line.pop("step"), line.pop("elapsed_s", None)
+        if elapsed_s is not None:
+            minutes[step] = elapsed_s / 60
         for name, value in line.items():
             if value is None:
                 points.get(name, {}).pop(step, None)
             else:
                 points.setdefault(name, {})[step] = value
-    series = {name: _series(values) for name, values in points.items() if values}
+    series = {name: _series(values, minutes) for name, values in points.items() if values}
     if not series:
         raise RunError(f"'{run.metrics}' holds no values yet: wait until the run has logged some")
     return series
@@ -71,17 +76,20 @@ def panel_and_line(name: str) -> tuple[str, str]:
     return name, "all bits" if name.startswith("val/") else ""
 
 
-def draw_curves(runs: Sequence[Path], out: Path) -> dict[str, dict[str, Series]]:
+def draw_curves(runs: Sequence[Path], out: Path, over: Over = "steps") -> dict[str, dict[str, Series]]:
     """Draw the curves of runs to the PNG `out`, and return what was drawn: each run's series by their names.
 
     Raises:
-        RunError: One is no run, has logged nothing or is damaged; or `out` is no .png.
+        RunError: One is no run, has logged nothing or no times, or is damaged; or `out` is no .png.
     """
     if out.suffix.lower() != ".png":
         raise RunError(f"'{out}' must end in .png, the one format that curves are drawn in")
     labels = _labels(runs)
     drawn = {label: read_series(open_run(path)) for label, path in zip(labels, runs, strict=True)}
-    write_bytes(out, _picture(drawn))
+    for run, series in zip(runs, drawn.values(), strict=True):
+        if over == "minutes" and not all(one.minutes for one in series.values()):
+            raise RunError(f"'{run}' logged no times, as an earlier release trained it: draw it over steps")
+    write_bytes(out, _picture(drawn, over))
     return drawn
 
 
@@ -109,9 +117,10 @@ def _checked(line: Any) -> dict[str, Any]:
     return line
 
 
-def _series(values: dict[int, float]) -> Series:
+def _series(values: dict[int, float], minutes: dict[int, float]) -> Series:
     steps = sorted(values)
-    return Series(tuple(steps), tuple(values[step] for step in steps))
+    times = tuple(minutes[step] for step in steps) if minutes.keys() >= values.keys() else ()
+    return Series(tuple(steps), tuple(values[step] for step in steps), times)
 
 
 def _labels(runs: Sequence[Path]) -> list[str]:
@@ -120,7 +129,7 @@ def _labels(runs: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else str(path) for name, path in zip(names, runs, strict=True)]
 
 
-def _picture(drawn: dict[str, dict[str, Series]]) -> bytes:
+def _picture(drawn: dict[str, dict[str, Series]], over: Over) -> bytes:
     """Return a PNG with a panel for each kind of value."""
     from matplotlib.figure import Figure
 
@@ -129,13 +138,13 @@ def _picture(drawn: dict[str, dict[str, Series]]) -> bytes:
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows), layout="constrained")
     for number, panel in enumerate(panels):
-        _draw_panel(figure.add_subplot(rows, columns, number + 1), panel, drawn)
+        _draw_panel(figure.add_subplot(rows, columns, number + 1), panel, drawn, over)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100)
     return file.getvalue()
 
 
-def _draw_panel(axes: Axes, panel: str, drawn: dict[str, dict[str, Series]]) -> None:
+def _draw_panel(axes: Axes, panel: str, drawn: dict[str, dict[str, Series]], over: Over) -> None:
     """Draw the lines of a panel: a colour for each line, or for each run if it has but one; a dash for each run."""
     found = [
         (run, panel_and_line(name)[1], series)
@@ -150,8 +159,12 @@ def _draw_panel(axes: Axes, panel: str, drawn: dict[str, dict[str, Series]]) -> 
         label = " ".join(part for part in (run if len(runs) > 1 else "", line) if part)
         style = LINE_STYLES[runs.index(run) % len(LINE_STYLES)]
         marker = "o" if len(series.steps) == 1 else ""
-        axes.plot(series.steps, series.values, style, color=f"C{index % 10}", label=label, marker=marker, linewidth=1)
+        axes.plot(
+            getattr(series, over), series.values, style, color=f"C{index % 10}", label=label, marker=marker, linewidth=1
+        )
     axes.set_title(panel, fontsize="medium")
+    if over == "minutes":
+        axes.set_xlabel("minutes", fontsize="small")
     axes.grid(alpha=0.3)
     if 1 < len(found) <= MAX_LEGEND:
         axes.legend(fontsize="x-small")

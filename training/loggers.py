@@ -7,6 +7,7 @@ import math
 import os
 import re
 import secrets
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +25,17 @@ WANDB_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(?P<id>.+)")
 
 
 class JsonLinesLogger(Logger):
-    """Append one object {"step", name: value, ...} a line; of a step logged twice (after a resume) the last counts."""
+    """Append one object {"step", "elapsed_s", name: value, ...} a line; of a step logged twice the last counts.
+
+    `elapsed_s` is the time that the run has taken: after a resume it goes on from the last line's.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self._is_whole = False
+        # When the run would have begun, had it never been interrupted; known once the file was read.
+        self._begin_s: float | None = None
+        self._made_s = time.monotonic()
 
     @property
     def name(self) -> str:
@@ -49,17 +55,20 @@ class JsonLinesLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append a line; values that are not finite are written as null."""
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items() if name != "epoch"}
-        if not self._is_whole:
-            self._drop_torn_line()
+        if self._begin_s is None:
+            self._begin_s = self._made_s - self._continue()
+        elapsed_s = round(time.monotonic() - self._begin_s, 2)
         with self.path.open("a") as file:
-            file.write(json.dumps({"step": step} | values) + "\n")
+            file.write(json.dumps({"step": step, "elapsed_s": elapsed_s} | values) + "\n")
 
-    def _drop_torn_line(self) -> None:
-        """Cut off a last line that a killed run has not finished: the next one would continue it."""
-        self._is_whole = True
-        if self.path.is_file():
-            written = self.path.read_bytes()
-            os.truncate(self.path, written.rfind(b"\n") + 1)
+    def _continue(self) -> float:
+        """Cut off a last line that a killed run has not finished; return the seconds up to the one before."""
+        if not self.path.is_file():
+            return 0.0
+        written = self.path.read_bytes()
+        os.truncate(self.path, written.rfind(b"\n") + 1)
+        whole = written.split(b"\n")[:-1]
+        return float(json.loads(whole[-1]).get("elapsed_s", 0.0)) if whole else 0.0
 
 
 def wandb_id(run: Run) -> str:

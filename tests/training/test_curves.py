@@ -125,3 +125,23 @@ def test_the_command_draws_and_refuses_in_one_line(make_run, tmp_path):
         assert isinstance(result.exception, RunError)
         assert rule in str(result.exception)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run"]
+
+
+def test_minutes_go_on_after_a_resume_and_are_an_axis(make_run, tmp_path):
+    run = make_run("run", *({"step": step, "elapsed_s": 60.0 * step} | {"a": 1.0} for step in (1, 2)), tail='{"st')
+    logger = JsonLinesLogger(run.metrics)
+    logger.log_metrics({"a": 2.0}, step=3)
+    (series,) = draw_curves([run.directory], tmp_path / "a.png", over="minutes")["run"].values()
+    assert series.steps == (1, 2, 3)
+    assert series.minutes[:2] == (1.0, 2.0)
+    assert 2.0 <= series.minutes[2] < 3.0
+    with_steps = tmp_path / "b.png"
+    draw_curves([run.directory], with_steps)
+    assert with_steps.read_bytes() != (tmp_path / "a.png").read_bytes()
+
+
+def test_runs_without_times_are_not_drawn_over_minutes(make_run, tmp_path):
+    run = make_run("run", *LINES)
+    with pytest.raises(RunError, match="logged no times"):
+        draw_curves([run.directory], tmp_path / "a.png", over="minutes")
+    assert not (tmp_path / "a.png").exists()
