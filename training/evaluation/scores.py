@@ -1,0 +1,45 @@
+"""Scores: one row for each clip and operating point, kept as lines of JSON, so that an evaluation can go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A clip to evaluate on: `name` is its path below the folder, `kind` speech, music, sound or another word."""
+
+    name: str
+    seconds: float
+    sample_rate: int
+    channels: int
+    kind: str = "unknown"
+    # ISO 639-1 code of speech, empty otherwise.
+    language: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One clip at one operating point; `metrics` by name, those that are undefined for the clip in `undefined`, with why.
+
+    Real-time factors are seconds of audio per second of work on one thread.
+    """
+
+    clip: Clip
+    codec: str
+    bitrate_kbps: float | None
+    num_bytes: int
+    encode_realtime: float
+    decode_realtime: float
+    metrics: dict[str, float]
+    undefined: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def measured_kbps(self) -> float:
+        """Return the actual bitrate, container included."""
+        return self.num_bytes * 8 / self.clip.seconds / 1000
+
+    @property
+    def point(self) -> str:
+        """Return the operating point's name: 'opus 12', 'flac'."""
+        return self.codec if self.bitrate_kbps is None else f"{self.codec} {self.bitrate_kbps:g}"
