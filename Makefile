@@ -21,6 +21,7 @@ $(READY): pyproject.toml constraints.txt docker/install.sh
 	sh docker/install.sh $(BIN)/python --editable '.[serving,training,m4a,onnx,s3]' --group dev
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[metrics]' \
 		|| echo "PESQ and ViSQOL are left out of validation: building them needs a C and C++ compiler"
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-deps distillmos xls-r-sqa
 	@touch $@
 
 .PHONY: demo

@@ -12,6 +12,10 @@ COMMANDS = {
     "audio": ("data_pipelines.fetch_commands:audio", "Get real training audio."),
     "data": ("data_pipelines.commands:data", "Build and inspect training data: audio files to shards."),
     "train": ("training.commands:train", "Train a codec and export it as a package."),
+    "evaluate": (
+        "training.evaluation.commands:evaluate",
+        "Compare models with other codecs; gate a candidate; listen.",
+    ),
     "retrain": (
         "training.retrain_commands:retrain",
         "Retrain from production on new audio; promote or reject.",

@@ -14,7 +14,19 @@ from hypothesis import settings
 settings.register_profile("nacre", deadline=None)  # examples share two slow cores with other tests
 settings.load_profile("nacre")
 
-PACKAGES = {"dpkg-deb": "dpkg", "opusenc": "opus-tools", "opusdec": "opus-tools"}
+PACKAGES = {
+    "dpkg-deb": "dpkg",
+    "opusenc": "opus-tools",
+    "opusdec": "opus-tools",
+    "oggenc": "vorbis-tools",
+    "oggdec": "vorbis-tools",
+    "speexenc": "speex",
+    "speexdec": "speex",
+    "c2enc": "codec2",
+    "c2dec": "codec2",
+    "elc3": "liblc3-tools",
+    "dlc3": "liblc3-tools",
+}
 
 
 @pytest.fixture(autouse=True)

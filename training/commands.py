@@ -122,7 +122,8 @@ def export(run: Path, out: Path, checkpoint: Literal["best", "last"]) -> None:
     show_default=True,
     help="The horizontal axis; minutes compare runs whose steps take different times.",
 )
-def curves(runs: tuple[Path, ...], out: Path, over: Literal["steps", "minutes"]) -> None:
+@click.option("--only", multiple=True, help="Values whose names begin so, as val/; several may be given.")
+def curves(runs: tuple[Path, ...], out: Path, over: Literal["steps", "minutes"], only: tuple[str, ...]) -> None:
     """Draw the curves of a run, or of several over each other, from their folders alone.
 
     Losses, validation at each bitrate, health of the codebooks, throughput: whatever was logged. A run may be drawn
@@ -134,7 +135,7 @@ def curves(runs: tuple[Path, ...], out: Path, over: Literal["steps", "minutes"])
     """
     from training.curves import draw_curves
 
-    drawn = draw_curves(runs, out, over)
+    drawn = draw_curves(runs, out, over, only)
     last = max(series.steps[-1] for run in drawn.values() for series in run.values())
     click.echo(f"{out}: {len(drawn)} run{'s' * (len(drawn) > 1)}, up to step {last}")
 

@@ -76,8 +76,12 @@ def panel_and_line(name: str) -> tuple[str, str]:
     return name, "all bits" if name.startswith("val/") else ""
 
 
-def draw_curves(runs: Sequence[Path], out: Path, over: Over = "steps") -> dict[str, dict[str, Series]]:
+def draw_curves(
+    runs: Sequence[Path], out: Path, over: Over = "steps", only: Sequence[str] = ()
+) -> dict[str, dict[str, Series]]:
     """Draw the curves of runs to the PNG `out`, and return what was drawn: each run's series by their names.
+
+    `only` are beginnings of names, and what has none of them is left out.
 
     Raises:
         RunError: One is no run, has logged nothing or no times, or is damaged; or `out` is no .png.
@@ -86,6 +90,16 @@ def draw_curves(runs: Sequence[Path], out: Path, over: Over = "steps") -> dict[s
         raise RunError(f"'{out}' must end in .png, the one format that curves are drawn in")
     labels = _labels(runs)
     drawn = {label: read_series(open_run(path)) for label, path in zip(labels, runs, strict=True)}
+    if only:
+        kept = {
+            run: {name: one for name, one in series.items() if name.startswith(tuple(only))}
+            for run, series in drawn.items()
+        }
+        if not all(kept.values()):
+            raise RunError(
+                f"a run has no value whose name begins with {' or '.join(only)}: leave out --only to see all"
+            )
+        drawn = kept
     for run, series in zip(runs, drawn.values(), strict=True):
         if over == "minutes" and not all(one.minutes for one in series.values()):
             raise RunError(f"'{run}' logged no times, as an earlier release trained it: draw it over steps")

@@ -20,7 +20,7 @@ Which = Literal["best", "last"]
 def export_package(run: Path, out: Path, which: Which = "best") -> Package:
     """Write a package from the run's best checkpoint by `val/mel_distance`, or from its last.
 
-    The metrics are those of the checkpoint's latest validation.
+    The metrics are those of the checkpoint's latest validation, if there was one, and the health of its codebooks.
 
     Raises:
         RunError: It is no run, or has no such checkpoint, or stopped before its quantizer started.
@@ -40,7 +40,8 @@ def export_package(run: Path, out: Path, which: Which = "best") -> Package:
         "checkpoint": path.name,
         "checkpoint_sha256": _sha256(path),
     }
-    return write_package(out, codec, metrics=checkpoint["nacre"]["metrics"], lineage=lineage)
+    metrics = checkpoint["nacre"]["metrics"] | {"codebook": codec.quantizer.health().to_metrics()}
+    return write_package(out, codec, metrics=metrics, lineage=lineage)
 
 
 def _choose(run: Run, which: Which) -> tuple[Path, dict[str, Any]]:

@@ -9,15 +9,27 @@ Axes: audio, reconstruction [C, T], float in [-1, 1].
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from training.losses.mel import slaney_filterbank
-from training.perceptual import UndefinedScore, pesq, stoi, visqol
+from training.perceptual import UndefinedScore, distillmos, pesq, stoi, visqol, visqol_in_mode
 
-MetricName = Literal["mel_distance", "si_sdr_db", "stoi", "log_spectral_distance_db", "pesq", "visqol"]
+MetricName = Literal[
+    "mel_distance",
+    "si_sdr_db",
+    "stoi",
+    "log_spectral_distance_db",
+    "bandwidth_khz",
+    "pesq",
+    "visqol",
+    "visqol_speech",
+    "visqol_audio",
+    "distillmos",
+]
 # Those that need no optional package.
 OWN_METRICS: tuple[MetricName, ...] = ("mel_distance", "si_sdr_db", "stoi", "log_spectral_distance_db")
 
@@ -83,13 +95,34 @@ def log_spectral_distance_db(reconstruction: Tensor, audio: Tensor) -> float:
     return float((logs[0] - logs[1]).square().mean(-2).sqrt().mean())
 
 
+def bandwidth_khz(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
+    """Return up to which frequency the reconstruction keeps the original's sound: 0 to half the sample rate, in kHz.
+
+    That is where the long-term spectrum falls by 20 dB or more under the original's and stays there, up to where the
+    original ends (60 dB under its loudest). Source: ours. Bad at: anything but the band's end; noise fills it too.
+
+    Raises:
+        UndefinedScore: The original is silent.
+    """
+    levels = [_magnitudes(signal, LSD_WINDOW).square().mean((0, 2)) for signal in (reconstruction, audio)]
+    got, wanted = (10 * level.clamp_min(POWER_FLOOR).log10() for level in levels)
+    if not audio.any():
+        raise UndefinedScore("the original is silent")
+    kept = torch.nonzero((wanted > wanted.max() - 60) & (got > wanted - 20)).flatten()
+    return float(kept[-1]) * sample_rate / LSD_WINDOW / 1000 if len(kept) else 0.0
+
+
 METRICS: dict[MetricName, Callable[[Tensor, Tensor, int], float]] = {
     "mel_distance": mel_distance,
     "si_sdr_db": lambda reconstruction, audio, _: si_sdr_db(reconstruction, audio),
     "stoi": stoi,
     "log_spectral_distance_db": lambda reconstruction, audio, _: log_spectral_distance_db(reconstruction, audio),
+    "bandwidth_khz": bandwidth_khz,
     "pesq": pesq,
     "visqol": visqol,
+    "visqol_speech": partial(visqol_in_mode, speech=True),
+    "visqol_audio": partial(visqol_in_mode, speech=False),
+    "distillmos": distillmos,
 }
 
 

@@ -1,4 +1,4 @@
-"""Scores that other people's programs give: STOI, PESQ and ViSQOL, the last two optional (`nacre[metrics]`).
+"""Scores that other people's programs give: STOI, and the optional PESQ, ViSQOL (`nacre[metrics]`) and DistillMOS.
 
 All are means over channels, so that swapped channels are heard. Where a clip has no score, `UndefinedScore` says why.
 
@@ -7,14 +7,19 @@ Axes: audio, reconstruction [C, T], float in [-1, 1].
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import cache
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import soxr
+import torch
 from torch import Tensor
 
 from codec.errors import MissingToolError
@@ -23,6 +28,8 @@ PESQ_RATE = 16_000
 SPEECH_RATE = 16_000
 AUDIO_RATE = 48_000
 INSTALL = "pip install 'nacre[metrics]'"
+INSTALL_DISTILLMOS = "pip install --no-deps distillmos xls-r-sqa"
+VISQOL = ("visqol", "visqol_speech", "visqol_audio")
 
 
 class UndefinedScore(Exception):  # noqa: N818  # no error: a clip may be silent
@@ -35,11 +42,11 @@ def installed(name: str) -> bool:
     Raises:
         MissingToolError: ViSQOL is there without its lattice; without it, it would quietly score by another scale.
     """
-    if name == "pesq":
-        return find_spec("pesq") is not None
-    if name == "visqol" and find_spec("visqol") is None:
+    if name in ("pesq", "distillmos"):
+        return find_spec(name) is not None
+    if name in VISQOL and find_spec("visqol") is None:
         return False
-    if name == "visqol" and find_spec("ai_edge_litert") is None:
+    if name in VISQOL and find_spec("ai_edge_litert") is None:
         raise MissingToolError(f"visqol is installed without its extra lattice, which its scores need: {INSTALL}")
     return True
 
@@ -87,7 +94,16 @@ def pesq(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
 
 
 def visqol(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
-    """Return ViSQOL's MOS-LQO: higher is better, 1 to 5; in speech mode up to 16 kHz, in audio mode at 48 kHz above.
+    """Return ViSQOL's MOS-LQO in speech mode up to 16 kHz, in audio mode above.
+
+    Raises:
+        UndefinedScore: As `visqol_in_mode`.
+    """
+    return visqol_in_mode(reconstruction, audio, sample_rate, speech=sample_rate <= SPEECH_RATE)
+
+
+def visqol_in_mode(reconstruction: Tensor, audio: Tensor, sample_rate: int, *, speech: bool) -> float:
+    """Return ViSQOL's MOS-LQO: higher is better, 1 to 5; in speech mode at 16 kHz, or in audio mode at 48 kHz.
 
     Source: Chinen et al. 2020 (arXiv 2004.09584), by visqol-python, in speech mode with the lattice as the original
     has it. Bad at: stereo, of which it knows nothing. It costs up to a third of the audio's duration.
@@ -95,7 +111,6 @@ def visqol(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
     Raises:
         UndefinedScore: The clip is too short for its patches, or a signal is silent.
     """
-    speech = sample_rate <= SPEECH_RATE
     program = _visqol_program(speech)
     rate = SPEECH_RATE if speech else AUDIO_RATE
 
@@ -107,6 +122,43 @@ def visqol(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
         return float(result.moslqo)
 
     return _mean_over_channels(score, *_resampled(reconstruction, audio, sample_rate, rate))
+
+
+def distillmos(reconstruction: Tensor, audio: Tensor, sample_rate: int) -> float:
+    """Return DistillMOS's opinion of the reconstruction alone: higher is better, 1 to 5, clean speech is near 4.5.
+
+    Source: Stahl and Gamper 2025 (arXiv 2502.05356), by distillmos, at 16 kHz. Bad at: fidelity, for it never hears
+    the original: another voice or other words may score well. Speech only.
+
+    Raises:
+        UndefinedScore: A signal is silent.
+    """
+    model = _distillmos_model()
+
+    def score(got: np.ndarray, wanted: np.ndarray) -> float:
+        with torch.inference_mode():
+            return float(model(torch.from_numpy(np.ascontiguousarray(got, dtype=np.float32))[None]))
+
+    return _mean_over_channels(score, *_resampled(reconstruction, audio, sample_rate, SPEECH_RATE))
+
+
+@cache
+def _distillmos_model() -> Any:
+    """Return the model.
+
+    Its package imports torchaudio, for a command that we don't use and which wants CUDA's libraries; an empty module
+    stands in for it meanwhile. It also prints where its weights lie.
+    """
+    is_absent = "torchaudio" not in sys.modules
+    if is_absent:
+        sys.modules["torchaudio"] = ModuleType("torchaudio")
+    try:
+        from distillmos import ConvTransformerSQAModel
+    finally:
+        if is_absent:
+            del sys.modules["torchaudio"]
+    with redirect_stdout(io.StringIO()):
+        return ConvTransformerSQAModel().eval()
 
 
 @cache

@@ -34,9 +34,9 @@ from registry.reference import ModelReference
 from registry.registry import Registry
 from registry.version import ModelVersion
 from training.entropy import fit_package
-from training.evaluate import BitrateSummary, evaluate_package, summarize
+from training.evaluation.gate import Verdict
+from training.evaluation.judging import gate_candidate
 from training.export import export_package
-from training.gate import Verdict, judge
 from training.run import Run
 
 PRODUCTION = "production"
@@ -48,13 +48,15 @@ class RetrainRequest:
     """What to retrain, on what, and how to judge it.
 
     `model` is a registered name with a production version; `config` a training YAML for the same architecture, with
-    `overrides` as further `nacre train fit` arguments; `validation` a folder of fixed clips, never trained on.
+    `overrides` as further `nacre train fit` arguments; `validation` a folder of fixed clips, never trained on; `policy`
+    a YAML of what the candidate must show, the gate's own if None.
     """
 
     model: str
     inbox: Path
     validation: Path
     config: Path
+    policy: Path | None = None
     overrides: tuple[str, ...] = ()
 
 
@@ -109,7 +111,7 @@ def _decide(
     config = open_package(production.directory).config
     _build_shards(request, config, clips, folder / "data")
     package = _train(request, production, folder)
-    verdict = _compare(package, production, config, clips, folder)
+    verdict = _compare(request, package, production, folder)
     candidate = registry.register(package.directory, request.model, note=f"retrained from version {production.version}")
     return Decision(
         model=request.model,
@@ -181,19 +183,20 @@ def _remove_unstarted(run: Run) -> None:
     shutil.rmtree(run.directory, ignore_errors=True)
 
 
-def _compare(
-    package: Package, production: ModelVersion, config: CodecConfig, clips: Sequence[Path], folder: Path
-) -> Verdict:
-    """Score both at the lowest, middle and highest bitrate, and keep the scores."""
-    rates = config.bitrates_kbps
+def _compare(request: RetrainRequest, package: Package, production: ModelVersion, folder: Path) -> Verdict:
+    """Judge both at the lowest, middle and highest bitrate by the policy, and keep the scores and the verdict."""
+    rates = package.config.bitrates_kbps
     chosen = sorted({rates[0], rates[len(rates) // 2], rates[-1]})
-    directories = {"candidate": package.directory, "production": production.directory}
-    summaries: dict[str, list[BitrateSummary]] = {
-        name: summarize(evaluate_package(directory, clips, chosen)) for name, directory in directories.items()
-    }
-    scores = {name: [asdict(summary) for summary in group] for name, group in summaries.items()}
-    write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")
-    return judge(summaries["candidate"], summaries["production"])
+    verdict = gate_candidate(
+        str(package.directory),
+        str(production),
+        request.validation,
+        policy=request.policy,
+        bitrates_kbps=chosen,
+        out=folder / "evaluation",
+    )
+    write_text(folder / "verdict.json", verdict.to_json())
+    return verdict
 
 
 def _key(request: RetrainRequest, clips: Sequence[Path]) -> str:
@@ -205,6 +208,7 @@ def _key(request: RetrainRequest, clips: Sequence[Path]) -> str:
         *sorted(inbox),
         *sorted(_sha256(clip) for clip in clips),
         _sha256(request.config),
+        *([_sha256(request.policy)] if request.policy else []),
         *request.overrides,
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

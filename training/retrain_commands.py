@@ -22,8 +22,11 @@ def retrain() -> None:
 @click.option("--model", required=True, help="Registered name; its production version is where training starts.")
 @click.option("--validation", required=True, type=click.Path(path_type=Path), help="Folder of fixed clips to judge by.")
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="Training YAML of that architecture.")
+@click.option("--policy", type=click.Path(path_type=Path), help="YAML of the gate; configs/gate.yaml has the defaults.")
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
-def once(inbox: Path, model: str, validation: Path, config: Path, overrides: tuple[str, ...]) -> None:
+def once(
+    inbox: Path, model: str, validation: Path, config: Path, policy: Path | None, overrides: tuple[str, ...]
+) -> None:
     """Shard the inbox, fine-tune from production, compare, register, and promote or reject.
 
     Further options go to `nacre train fit`. Run again after an interruption, it goes on where it stopped.
@@ -36,7 +39,7 @@ def once(inbox: Path, model: str, validation: Path, config: Path, overrides: tup
     from training.retrain import RetrainRequest, retrain_once
 
     request = RetrainRequest(
-        model=model, inbox=inbox, validation=validation, config=config.absolute(), overrides=overrides
+        model=model, inbox=inbox, validation=validation, config=config.absolute(), policy=policy, overrides=overrides
     )
     decision = retrain_once(request)
     outcome = "promoted" if decision.promoted else "rejected"

@@ -76,7 +76,7 @@ def test_every_command_runs(folder):
                 wait_until_ready(port, server)
                 continue
             here = command.replace("127.0.0.1:3000", f"127.0.0.1:{port}").replace("curl ", "curl --fail ")
-            result = subprocess.run(["bash", "-c", here], capture_output=True, text=True, timeout=200, **options)
+            result = subprocess.run(["bash", "-c", here], capture_output=True, text=True, timeout=600, **options)
             assert result.returncode == 0, f"{command}\n{result.stderr}"
     finally:
         if server is not None:

@@ -145,3 +145,11 @@ def test_runs_without_times_are_not_drawn_over_minutes(make_run, tmp_path):
     with pytest.raises(RunError, match="logged no times"):
         draw_curves([run.directory], tmp_path / "a.png", over="minutes")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_only_some_values_are_drawn(make_run, tmp_path):
+    run = make_run("run", *LINES)
+    drawn = draw_curves([run.directory], tmp_path / "a.png", only=["val/", "train/gen"])
+    assert set(drawn["run"]) == {"val/mel_distance", "val/1.5kbps/mel_distance", "train/gen/loss"}
+    with pytest.raises(RunError, match="begins with none"):
+        draw_curves([run.directory], tmp_path / "a.png", only=["none"])

@@ -10,7 +10,9 @@ from data_pipelines.datamodule import AudioDataModule
 from nacre import cli
 from training.checkpoint_io import load_checkpoint
 from training.cli import fit
-from training.evaluate import evaluate_package, summarize
+from training.evaluation.clips import find_clips
+from training.evaluation.models import model_points
+from training.evaluation.run import evaluate
 from training.export import export_package
 
 
@@ -55,11 +57,10 @@ def test_run_leaves_all_that_export_and_curves_need(tmp_path, tiny_config, shard
     assert torch.equal(exported, averaged)
     assert not torch.equal(exported, live)
 
-    clips = sorted(shards.parent.glob("*.wav"))[:2]
     rates = package.config.bitrates_kbps
-    scores = evaluate_package(package.directory, clips, [rates[0], rates[-1]])
-    assert len(scores) == 4
-    low, high = summarize(scores)
+    points = model_points(str(package.directory), [rates[0], rates[-1]])
+    clip = find_clips(shards.parent)[0]
+    low, high = evaluate([(clip, point) for point in points], tmp_path / "scores", processes=1).scores
     assert rates[0] < low.measured_kbps < high.measured_kbps
     assert low.encode_realtime > 0
 

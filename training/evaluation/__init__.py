@@ -1,1 +1,1 @@
-"""Evaluation: codecs side by side on the same clips, by metrics, actual bytes and time; reports, listening tests, gates."""
+"""Evaluation: codecs side by side on the same clips, by metrics, bytes and time; reports, listening tests, the gate."""

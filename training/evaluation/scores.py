@@ -20,7 +20,7 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One clip at one operating point; `metrics` by name, those that are undefined for the clip in `undefined`, with why.
+    """One clip at one operating point: its `metrics` by name; in `undefined` those without a value, and why.
 
     Real-time factors are seconds of audio per second of work on one thread.
     """
@@ -42,4 +42,9 @@ class Score:
     @property
     def point(self) -> str:
         """Return the operating point's name: 'opus 12', 'flac'."""
-        return self.codec if self.bitrate_kbps is None else f"{self.codec} {self.bitrate_kbps:g}"
+        return point_name(self.codec, self.bitrate_kbps)
+
+
+def point_name(codec: str, bitrate_kbps: float | None) -> str:
+    """Return the name of a codec at a bitrate: 'opus 12', 'flac'."""
+    return codec if bitrate_kbps is None else f"{codec} {bitrate_kbps:g}"

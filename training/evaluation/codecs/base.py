@@ -11,7 +11,7 @@ from codec.audio import Audio
 
 @dataclass(frozen=True, kw_only=True)
 class Coded:
-    """What became of a clip: its size, container included, and its reconstruction of the same rate, channels, length."""
+    """What became of a clip: its size, container included, and its reconstruction, of the same rate and length."""
 
     num_bytes: int
     reconstruction: Audio

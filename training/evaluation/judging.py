@@ -1,0 +1,53 @@
+"""Judge a candidate by the gate: both models on the same clips at the same bitrates, in turn, then the policy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from codec.errors import DataError
+from codec.home import nacre_home
+from training.evaluation.clips import find_clips
+from training.evaluation.codecs.nacre import NacrePoint
+from training.evaluation.gate import Verdict, facts_of, judge
+from training.evaluation.models import model_points
+from training.evaluation.policy import Policy, read_policy
+from training.evaluation.run import Task, evaluate
+
+
+def gate_candidate(
+    candidate: str,
+    production: str,
+    clips: Path,
+    *,
+    policy: Path | None = None,
+    bitrates_kbps: Sequence[float] = (),
+    out: Path | None = None,
+) -> Verdict:
+    """Judge whether the model `candidate` may replace `production`; both are a package folder or a registered name.
+
+    `policy` is a YAML as configs/gate.yaml; without bitrates, all of a spread that both have. Scores are kept in `out`,
+    or under NACRE_HOME/evaluations.
+
+    Raises:
+        DataError: There are no clips, or the models have no bitrate in common.
+        RunError: The policy is damaged, or another evaluation runs in `out`.
+        PackageError: One is no package.
+        UnknownModelError: One is not registered.
+    """
+    rules = read_policy(policy) if policy else Policy()
+    new, old = (model_points(name, bitrates_kbps) for name in (candidate, production))
+    pairs = [(ours, theirs) for ours in new for theirs in old if ours.bitrate_kbps == theirs.bitrate_kbps]
+    if not pairs:
+        raise DataError(f"'{candidate}' and '{production}' have no bitrate in common: give --bitrate-kbps")
+    # The two take turns, so that both meet the same machine.
+    tasks: list[Task] = [(file, point) for file in find_clips(clips) for pair in pairs for point in pair]
+    by_task = evaluate(tasks, out or _place(new[0], old[0])).by_task
+    ours, theirs = ([score for score in by_task[side::2] if score is not None] for side in (0, 1))
+    return judge(ours, theirs, rules, facts_of(new[0].directory), facts_of(old[0].directory))
+
+
+def _place(candidate: NacrePoint, production: NacrePoint) -> Path:
+    both = hashlib.sha256(f"{candidate.content_hash} {production.content_hash}".encode()).hexdigest()
+    return nacre_home() / "evaluations" / both[:16]
