@@ -19,15 +19,26 @@ from data_pipelines.datamodule import AudioDataModule
 
 
 class DataWatch(Callback):
-    """Look whenever values are logged: `data/replaced_records` and `data/bad_shards`, since training (re)started.
+    """Look whenever values are logged: `data/replaced_records` of the run, `data/bad_shards` since it was (re)started.
+
+    A resumed run goes on counting replaced records; shards may have been mended meanwhile, so they are found anew.
 
     All ranks look at the same step and judge the same sums, so that they stop together.
     """
 
     def __init__(self) -> None:
+        self._before = 0
         self._replaced = 0
         self._sent = 0
         self._known: dict[tuple[str, str], Damage] = {}
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what a resumed run goes on counting from."""
+        return {"replaced_records": self._before + self._replaced}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on counting."""
+        self._before = state_dict["replaced_records"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at what the start of the codec found."""
@@ -44,7 +55,7 @@ class DataWatch(Callback):
         every: int = cast(Any, trainer).log_every_n_steps
         if trainer.global_step % every == 0:
             self._look(trainer, pl_module)
-            counts = {"data/replaced_records": self._replaced, "data/bad_shards": len(self._known)}
+            counts = {"data/replaced_records": self._before + self._replaced, "data/bad_shards": len(self._known)}
             pl_module.log_dict({name: float(count) for name, count in counts.items()})
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -9,8 +9,14 @@ import pytest
 
 from codec.errors import DataError
 from data_pipelines.build import build_dataset
+from data_pipelines.datamodule import AudioDataModule
 from data_pipelines.settings import BuildConfig
+from training.checkpoint_io import load_checkpoint
 from training.cli import fit
+
+
+class Killed(Exception):  # noqa: N818  # an event, not an error of ours
+    pass
 
 
 @pytest.fixture
@@ -47,6 +53,32 @@ def test_too_much_damage_stops_training_in_one_sentence(damaged, tmp_path, tiny_
     with pytest.raises(DataError, match=r"% of the records in .* data\.max_replaced_share allows 1\.0%") as caught:
         fit(["--config", str(config)], run_dir=tmp_path / "run")
     assert "\n" not in str(caught.value)
+
+
+def test_a_resumed_run_goes_on_counting_what_was_replaced(damaged, tmp_path, tiny_config, monkeypatch):
+    settings = {"data__directory": str(damaged[0]), "data__max_replaced_share": 0.5, "data__num_workers": 1}
+    config = str(tiny_config(**settings, run__checkpoint_every_n_steps=1))
+    count_batch, finished = AudioDataModule.count_batch, 0
+
+    def die_after_six(self):
+        nonlocal finished
+        finished += 1
+        if finished > 6:
+            raise Killed
+        count_batch(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AudioDataModule, "count_batch", die_after_six)
+        with pytest.raises(Killed):
+            fit(["--config", config], run_dir=tmp_path / "run")
+    (kept,) = [
+        state["replaced_records"]
+        for name, state in load_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["callbacks"].items()
+        if name == "DataWatch"
+    ]
+    assert kept >= 1
+    run = fit([], resume=tmp_path / "run")
+    assert last_line(run.directory)["data/replaced_records"] > kept
 
 
 def test_undamaged_data_logs_zeros(tmp_path, tiny_config, capsys):

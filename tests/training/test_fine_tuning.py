@@ -84,6 +84,15 @@ def test_a_registered_package_gives_the_codec_alone(tmp_path, tiny_config, paren
     }
 
 
+def test_from_a_run_that_ended_with_its_decoder_alone_everything_learns_again(tmp_path, tiny_config):
+    staged = {"model__optimizer__decoder_only_step": 6, "model__quantizer__start_step": 2}
+    parent = fit(["--config", str(tiny_config(**staged))], run_dir=tmp_path / "parent")
+    _, child = fine_tune(tmp_path, tiny_config(trainer__max_steps=2), parent.directory)
+    before = load_checkpoint(parent.last_checkpoint)["current_model_state"]
+    encoder = {name: tensor for name, tensor in before.items() if name.startswith("codec.encoder.")}
+    assert not any(equal(encoder, child["current_model_state"]))
+
+
 @pytest.mark.parametrize("which", ["run", "checkpoint"])
 def test_a_run_gives_all_that_it_learned_and_counts_steps_anew(tmp_path, tiny_config, parent, no_kmeans, which):
     where = parent.directory if which == "run" else parent.last_checkpoint
