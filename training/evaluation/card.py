@@ -12,6 +12,7 @@ from typing import Any
 
 from codec.files import write_text
 from codec.package import open_package
+from data_pipelines.licences import FetchedPackage
 from training.evaluation.metric_table import METRIC_TABLE
 from training.evaluation.scores import Score
 from training.evaluation.statistics import by_bitrate, compare_points, estimate_mean
@@ -22,10 +23,19 @@ SHOWN = ("pesq", "stoi", "visqol_speech", "visqol_audio", "distillmos", "mel_dis
 LEVEL = 0.05
 
 
-def write_card(out: Path, name: str, directory: Path, scores: Sequence[Score], *, curves: Sequence[str] = ()) -> None:
+def write_card(
+    out: Path,
+    name: str,
+    directory: Path,
+    scores: Sequence[Score],
+    *,
+    curves: Sequence[str] = (),
+    sources: Sequence[FetchedPackage] = (),
+) -> None:
     """Write the card of the model `name` in the package `directory` to `out`.
 
-    `scores` are the whole evaluation's, other codecs' included; `curves` file names of pictures beside the card.
+    `scores` are the whole evaluation's, other codecs' included; `curves` file names of pictures beside the card;
+    `sources` what it was trained on.
 
     Raises:
         PackageError: The directory is no package.
@@ -60,6 +70,7 @@ def write_card(out: Path, name: str, directory: Path, scores: Sequence[Score], *
         "",
         "## Data and licences",
         "",
+        *_sources(sources),
         *_lineage(package.lineage),
         "",
     ]
@@ -136,10 +147,20 @@ def _limits(scores: Sequence[Score]) -> list[str]:
     return [*lines, "- metrics don't replace ears: see what each is bad at in the report"]
 
 
+def _sources(sources: Sequence[FetchedPackage]) -> list[str]:
+    """Return a table of the audio that it was trained on, with its licences."""
+    if not sources:
+        return [
+            "Sources and licences are those of the data set whose index is named below; they weren't given here.",
+            "",
+        ]
+    rows = [[source.name, source.kind, f"{source.seconds / 60:.0f}", source.licence] for source in sources]
+    return [_row(cells) for cells in (["source", "kind", "minutes", "licence"], ["---"] * 4, *rows)] + [""]
+
+
 def _lineage(lineage: dict[str, Any]) -> list[str]:
-    """Return what the package says of its training; its sources and licences if it names them."""
-    lines = ["Sources and licences are those of the data set whose index is named here:"]
-    return [*lines, "", "```json", json.dumps(lineage, indent=2, sort_keys=True), "```"]
+    """Return what the package says of its training."""
+    return ["```json", json.dumps(lineage, indent=2, sort_keys=True), "```"]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -43,6 +43,9 @@ def evaluate() -> None:
 @click.option("--codec", "codecs", multiple=True, help="Another codec to compare, as opus:12; several may be given.")
 @click.option("--compare", is_flag=True, help="The models alone, without other codecs unless --codec names them.")
 @click.option("--lyra", type=FOLDER, help="Folder of Lyra v2's three .tflite files, to compare it too.")
+@click.option(
+    "--sources", type=FOLDER, help="Folder of 'nacre audio fetch' that they were trained on, for their cards."
+)
 @click.option("--mushra", type=FOLDER, help="Write a listening test into this folder instead of a report.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the listening test's orders and names.")
 @click.option("--processes", type=click.IntRange(1), help="How many at once; all cores unless told otherwise.")
@@ -54,6 +57,7 @@ def models(
     codecs: tuple[str, ...],
     compare: bool,
     lyra: Path | None,
+    sources: Path | None,
     mushra: Path | None,
     seed: int,
     processes: int | None,
@@ -73,7 +77,7 @@ def models(
     if (out is None) == (mushra is None):
         raise click.UsageError("give --out for a report, or --mushra for a listening test")
     request = ReportRequest(
-        models=names, clips=data, bitrates_kbps=bitrates, codecs=codecs, peers=not compare, lyra=lyra
+        models=names, clips=data, bitrates_kbps=bitrates, codecs=codecs, peers=not compare, lyra=lyra, sources=sources
     )
     if mushra is not None:
         click.echo(write_test(request, mushra, seed=seed))

@@ -11,6 +11,7 @@ import numpy as np
 from codec.audio import Audio, read_audio
 from codec.errors import CapabilityError, DataError
 from codec.files import write_text
+from data_pipelines.licences import read_records
 from training.evaluation.card import write_card
 from training.evaluation.clips import ClipFile, find_clips
 from training.evaluation.codecs.base import OperatingPoint
@@ -32,7 +33,8 @@ MAX_TRIALS = 10
 class ReportRequest:
     """What to evaluate: `models` on the audio below `clips`, beside the usual codecs if `peers`, and `codecs`.
 
-    `bitrates_kbps` are the models', all of a spread if empty; `lyra` is the folder of Lyra's graphs, to compare it too.
+    `bitrates_kbps` are the models', all of a spread if empty; `lyra` is the folder of Lyra's graphs, to compare it too;
+    `sources` a folder of `nacre audio fetch` that the models were trained on, for their cards.
     """
 
     models: tuple[str, ...]
@@ -41,6 +43,7 @@ class ReportRequest:
     codecs: tuple[str, ...] = ()
     peers: bool = True
     lyra: Path | None = None
+    sources: Path | None = None
 
 
 def evaluate_models(request: ReportRequest, out: Path, *, processes: int | None = None) -> str:
@@ -54,6 +57,7 @@ def evaluate_models(request: ReportRequest, out: Path, *, processes: int | None 
     """
     clips = find_clips(request.clips)
     models = _models(request)
+    sources = read_records(request.sources) if request.sources else ()
     tasks = _tasks(request, clips, [point for points in models.values() for point in points])
     results = evaluate(tasks, out, processes=processes)
     if not results.scores:
@@ -65,7 +69,7 @@ def evaluate_models(request: ReportRequest, out: Path, *, processes: int | None 
     for points in models.values():
         card = out / f"card-{points[0].codec.replace(':', '-')}.md"
         curves = [path.name for path in files.curves.values()]
-        write_card(card, points[0].codec, points[0].directory, results.scores, curves=curves)
+        write_card(card, points[0].codec, points[0].directory, results.scores, curves=curves, sources=sources)
     return f"{files.html}: {len(results.scores)} scores of {len(clips)} clips"
 
 

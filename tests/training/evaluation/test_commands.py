@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from codec.audio import Audio, write_audio
 from codec.weights import write_package
+from data_pipelines.licences import FetchedPackage, write_record
 from nacre import cli
 from tiny import tiny_codec
 from training.evaluation.judging import gate_candidate
@@ -54,7 +55,20 @@ def gate(world, candidate, production, *more):
 
 def test_models_side_by_side_give_a_report_and_cards(world, tmp_path):
     out = tmp_path / "report"
+    source = FetchedPackage(
+        name="some-voices",
+        version="1",
+        kind="speech",
+        languages=("en",),
+        licence="CC-BY-4.0",
+        files=3,
+        seconds=120.0,
+        bytes=99,
+    )
+    (tmp_path / "pool" / "some-voices").mkdir(parents=True)
+    write_record(tmp_path / "pool" / "some-voices", source)
     words = (world / "good", world / "ruined", "--compare", "--codec", "pcm", "--bitrate-kbps", KBPS)
+    words += ("--sources", tmp_path / "pool")
     result = run(*words, "--data", world / "clips", "--out", out)
     assert result.exit_code == 0, result.output
     assert "9 scores of 3 clips" in result.output
@@ -65,6 +79,7 @@ def test_models_side_by_side_give_a_report_and_cards(world, tmp_path):
     assert "music" in card
     assert "speech: not measured, so not claimed" in card
     assert "abc" in card
+    assert "| some-voices | speech | 2 | CC-BY-4.0 |" in card
     assert "<audio" in (out / "report.html").read_text()
 
 
