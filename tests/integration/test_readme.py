@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs_tool("bash", "curl")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.needs_tool("bash", "curl")]
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = ("make ", "nacre audio fetch pool --kind")
