@@ -23,7 +23,7 @@ from training.evaluation.listening.results import read_key, read_listeners
 from training.evaluation.models import model_points
 from training.evaluation.report.write import write_report
 from training.evaluation.run import Task, evaluate
-from training.evaluation.scores import point_name
+from training.evaluation.scores import is_speech, point_name
 
 LYRA_SPECS = ("lyra:3.2", "lyra:6", "lyra:9.2")
 MAX_TRIALS = 10
@@ -117,23 +117,19 @@ def _models(request: ReportRequest) -> dict[str, list[NacrePoint]]:
 def _tasks(request: ReportRequest, clips: Sequence[ClipFile], models: Sequence[OperatingPoint]) -> list[Task]:
     """Return each clip with each point that suits it: models and named codecs all, the usual ones by kind."""
     named = [peer_point(spec, request.lyra) for spec in request.codecs]
-    usual = {
-        is_speech: [peer_point(spec, request.lyra) for spec in _usual(is_speech, request)]
-        for is_speech in (True, False)
-    }
+    usual = {spoken: [peer_point(spec, request.lyra) for spec in _usual(spoken, request)] for spoken in (True, False)}
     tasks: list[Task] = []
     for file in clips:
-        is_speech = file.clip.kind == "speech" or (file.clip.kind == "unknown" and file.clip.sample_rate <= 16_000)
-        points = [*models, *named, *usual[is_speech]]
+        points = [*models, *named, *usual[is_speech(file.clip.kind, file.clip.sample_rate)]]
         tasks += [(file, point) for point in {_name(point): point for point in points}.values()]
     return tasks
 
 
-def _usual(is_speech: bool, request: ReportRequest) -> Sequence[str]:
+def _usual(spoken: bool, request: ReportRequest) -> Sequence[str]:
     if not request.peers:
         return ()
-    lyra = LYRA_SPECS if is_speech and request.lyra else ()
-    return (*(SPEECH_SPECS if is_speech else MUSIC_SPECS), *lyra)
+    lyra = LYRA_SPECS if spoken and request.lyra else ()
+    return (*(SPEECH_SPECS if spoken else MUSIC_SPECS), *lyra)
 
 
 def _name(point: OperatingPoint) -> str:

@@ -31,7 +31,7 @@ from codec.errors import CapabilityError, MissingToolError, RunError
 from data_pipelines.progress import progress_bar
 from training.evaluation.clips import ClipFile
 from training.evaluation.codecs.base import OperatingPoint
-from training.evaluation.scores import Clip, Score, point_name
+from training.evaluation.scores import Clip, Score, is_speech, point_name
 from training.metrics import MetricName, measure
 from training.perceptual import INSTALL, INSTALL_DISTILLMOS, installed
 
@@ -76,9 +76,8 @@ class Results:
 
 
 def metrics_of(kind: str, sample_rate: int) -> tuple[MetricName, ...]:
-    """Return the metrics that suit a clip, installed or not; what is of no known kind is speech up to 16 kHz."""
-    is_speech = kind == "speech" or (kind == "unknown" and sample_rate <= 16_000)
-    return EVERYWHERE + (OF_SPEECH if is_speech else OF_OTHERS)
+    """Return the metrics that suit a clip, installed or not."""
+    return EVERYWHERE + (OF_SPEECH if is_speech(kind, sample_rate) else OF_OTHERS)
 
 
 def evaluate(tasks: Sequence[Task], out: Path, *, processes: int | None = None) -> Results:

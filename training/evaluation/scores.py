@@ -48,3 +48,8 @@ class Score:
 def point_name(codec: str, bitrate_kbps: float | None) -> str:
     """Return the name of a codec at a bitrate: 'opus 12', 'flac'."""
     return codec if bitrate_kbps is None else f"{codec} {bitrate_kbps:g}"
+
+
+def is_speech(kind: str, sample_rate: int) -> bool:
+    """Tell whether a clip is judged as speech; what is of no known kind is up to 16 kHz."""
+    return kind == "speech" or (kind == "unknown" and sample_rate <= 16_000)
