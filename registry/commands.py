@@ -6,7 +6,7 @@ Results go to stdout: tables on a terminal, tab-separated lines elsewhere, JSON 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from registry.table import print_table
 
 if TYPE_CHECKING:
     from registry.registry import Registry
-    from registry.version import AliasChange, ModelVersion, Verification
+    from registry.version import AliasChange, ModelVersion, Report, Verification
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _why = click.option("--why", default="", metavar="TEXT", help="The reason, kept in the history.")
@@ -78,7 +78,7 @@ def list_versions(as_json: bool) -> None:
 @click.argument("reference", metavar="REF")
 @_as_json
 def show(reference: str, as_json: bool) -> None:
-    """Show a version: metrics, lineage, aliases, history.
+    """Show a version: what it is for, metrics, lineage, aliases, reports, history.
 
     \b
     Example:
@@ -86,16 +86,40 @@ def show(reference: str, as_json: bool) -> None:
     """
     models = _open()
     version = models.show(reference)
-    history = models.history(version.name)
+    history, reports = models.history(version.name), models.reports(version)
     if as_json:
-        click.echo(_dump(version.to_json() | {"history": [change.to_json() for change in history]}))
+        more = {"history": [change.to_json() for change in history], "reports": [one.to_json() for one in reports]}
+        click.echo(_dump(version.to_json() | more))
         return
-    print_table(("field", "value"), _fields(version), title=str(version))
+    print_table(("field", "value"), [*_fields(version), *_uses(version, reports)], title=str(version))
     print_table(("metric", "value"), _flat(version.metrics), title="metrics")
     print_table(("fact", "value"), _flat(version.lineage), title="lineage")
+    kept = [(one.attached, one.attached_by, one.note, str(one.directory)) for one in reports]
+    print_table(("when", "who", "note", "folder"), kept, title="reports")
     columns = ("when", "who", "alias", "change", "why")
     rows = [(c.changed, c.changed_by, c.alias, f"{c.action} {_arrow(c)}", c.why) for c in history]
     print_table(columns, rows, title=f"history of {version.name}")
+
+
+@registry.command()
+@click.argument("reference", metavar="REF")
+@click.argument("report", type=click.Path(path_type=Path))
+@click.option("--note", default="", metavar="TEXT", help="A remark, kept with the report.")
+def attach(reference: str, report: Path, note: str) -> None:
+    """Keep a report of 'nacre evaluate' with the version that it is about: card, numbers, curves.
+
+    The package stays as it is; reports are only ever added.
+
+    \b
+    Example:
+      nacre registry attach speech:2 REPORT --note "the clips of spring"
+    """
+    result = _open().attach(reference, report, note=note)
+    kept = result.report
+    if result.is_new:
+        click.echo(f"kept with {kept.version}: {kept.card}")
+    else:
+        click.echo(f"{kept.version} has this report already, attached {kept.attached}: nothing changed")
 
 
 @registry.command()
@@ -149,7 +173,7 @@ def resolve(reference: str) -> None:
 @click.argument("reference", metavar="[REF]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Verify every version of every name.")
 def verify(reference: str | None, everything: bool) -> None:
-    """Hash the files of one version, or of all.
+    """Hash the files of one version and its reports, or of all.
 
     Exits with 1 if any is damaged, naming each.
 
@@ -161,7 +185,9 @@ def verify(reference: str | None, everything: bool) -> None:
         raise click.UsageError("give a REF or --all (one of them)")
     models = _open()
     if reference is not None:
-        click.echo(f"{models.resolve(reference)}\tok")
+        version = models.show(reference)
+        models.verify(version)
+        click.echo(f"{version}\tok")
         return
     if _verify_all(models):
         raise click.exceptions.Exit(1)
@@ -203,6 +229,14 @@ def _fields(version: ModelVersion) -> list[tuple[str, str]]:
         ("content hash", version.content_hash),
         ("directory", str(version.directory)),
     ]
+
+
+def _uses(version: ModelVersion, reports: Sequence[Report]) -> list[tuple[str, str]]:
+    """Return what the newest report says that the version is for, and where its card is."""
+    if not reports:
+        return [("evaluated on", f"nothing yet (nacre registry attach {version} REPORT)")]
+    newest = reports[-1]
+    return [("evaluated on", "; ".join(newest.uses) or "no clip"), ("model card", str(newest.card))]
 
 
 def _flat(data: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:

@@ -4,6 +4,9 @@
     versions         one row a registered package; a version exists once its row is committed
     aliases          name@alias -> version, now
     alias_history    every change of an alias; rows are only ever added
+    reports          one row a report that is kept with a version; rows are only ever added
+
+A table that is merely added is made where it is missing and needs no new number: older releases pass it by.
 
 SQLite in NACRE_HOME/registry.db by default; NACRE_REGISTRY_URL names another file, or a PostgreSQL database.
 Writers wait for each other, so what a transaction read is still so when it writes; readers wait for nobody.
@@ -85,6 +88,27 @@ class HistoryRow(_Base):
     why: Mapped[str]
 
 
+class ReportRow(_Base):
+    """A report of a version; `place` is where the store keeps its files, whose SHA-256 are in `hashes`."""
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["name", "version"], ["versions.name", "versions.version"]),
+        sa.UniqueConstraint("name", "version", "content_hash"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(63))
+    version: Mapped[int]
+    content_hash: Mapped[str] = mapped_column(sa.String(64))
+    place: Mapped[str] = mapped_column(sa.String(127), unique=True)
+    card: Mapped[str] = mapped_column(sa.String(128))
+    uses: Mapped[list[str]] = mapped_column(sa.JSON)
+    hashes: Mapped[dict[str, str]] = mapped_column(sa.JSON)
+    attached: Mapped[str] = mapped_column(sa.String(32))
+    attached_by: Mapped[str]
+    note: Mapped[str]
+
+
 class Database:
     """A connection factory whose tables exist and follow this schema."""
 
@@ -93,7 +117,7 @@ class Database:
 
     @classmethod
     def open(cls) -> Database:
-        """Open the database that the environment names, and make its tables if it has none.
+        """Open the database that the environment names, and make the tables that it lacks.
 
         Raises:
             RegistryError: The address is wrong, the database can't be reached or read, or a newer Nacre made it.
@@ -101,15 +125,14 @@ class Database:
         """
         database = cls(_engine())
         with database.read() as session:
-            is_new = not sa.inspect(session.connection()).has_table(SchemaRow.__tablename__)
-        if is_new:
-            database._create_tables()
-        with database.read() as session:
-            found = session.scalar(sa.select(SchemaRow.version))
-        if found != SCHEMA_VERSION:
+            tables = set(sa.inspect(session.connection()).get_table_names())
+            found = session.scalar(sa.select(SchemaRow.version)) if SchemaRow.__tablename__ in tables else None
+        if found not in (None, SCHEMA_VERSION):
             raise RegistryError(
                 f"the registry at {database} has schema {found}, this Nacre reads {SCHEMA_VERSION}: update Nacre"
             )
+        if not tables >= _Base.metadata.tables.keys():
+            database._create_tables()
         return database
 
     @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""The registry: register, list, show, promote, rollback, resolve, verify.
+"""The registry: register, list, show, attach, promote, rollback, resolve, verify.
 
 Order of registration: verify the package, store a copy, hash the copy, then commit the row that makes it a version.
 A process killed anywhere leaves a version whole or absent; what it may leave in the store is invisible.
+Reports are attached in the same order.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from codec.errors import PackageError, UnknownModelError
-from registry import aliases
+from codec.errors import PackageError, RegistryError, UnknownModelError
+from registry import aliases, reports
+from registry.card import find_card
 from registry.database import AliasRow, Database, VersionRow
 from registry.lookup import find_version
 from registry.reference import ModelReference, check_word
+from registry.report_store import ReportStore
 from registry.store import PackageStore
-from registry.version import AliasChange, ModelVersion, Registration, Verification
+from registry.version import AliasChange, Attachment, ModelVersion, Registration, Report, Verification
 from registry.witness import now, who
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class Registry:
     def __init__(self, database: Database, store: PackageStore) -> None:
         self._database = database
         self._store = store
+        self._reports = ReportStore()
 
     @classmethod
     def open(cls) -> Registry:
@@ -87,6 +91,28 @@ class Registry:
         with self._database.read() as session:
             return aliases.history(session, name)
 
+    def attach(self, reference: str | ModelReference, folder: Path, *, note: str = "") -> Attachment:
+        """Keep the report in `folder`, an evaluation's, with the version that it is about, unless it is there already.
+
+        Raises:
+            UnknownModelError: `reference` means nothing.
+            RegistryError: The folder has no card of that version's package, or a file is missing or too large.
+        """
+        version = self.show(reference)
+        card = find_card(folder, version.content_hash)
+        stored = self._reports.add(card, version.name, version.version)
+        # Should this fail, the files stay: the row may have been committed although the answer was lost.
+        with self._database.write() as session:
+            attachment = reports.attach(session, version, card, stored, note, self._reports)
+        if not attachment.is_new:
+            self._reports.remove(stored.place)
+        return attachment
+
+    def reports(self, version: ModelVersion) -> tuple[Report, ...]:
+        """Return every report of `version`, oldest first."""
+        with self._database.read() as session:
+            return reports.reports_of(session, version, self._reports)
+
     def promote(
         self, reference: str | ModelReference, alias: str, *, expect: int | None = None, why: str = ""
     ) -> AliasChange | None:
@@ -130,26 +156,29 @@ class Registry:
             PackageError: A file is missing or altered; the message names it.
         """
         version = self.show(reference)
-        self.verify(version)
+        self._verify_package(version)
         return version
 
     def verify(self, version: ModelVersion) -> None:
-        """Hash the files of `version`.
+        """Hash the files of `version` and of its reports.
 
         Raises:
-            PackageError: A file is missing or altered; the message names it.
+            PackageError: A file of the package is missing or altered; the message names it.
+            RegistryError: A file of a report is.
         """
-        try:
-            self._store.verify(version.directory, version.content_hash)
-        except PackageError as error:
-            raise PackageError(f"{version} is damaged: {error}") from None
+        self._verify_package(version)
+        for report in self.reports(version):
+            try:
+                self._reports.verify(report.directory, report.hashes)
+            except RegistryError as error:
+                raise RegistryError(f"a report of {version} is damaged: {error}") from None
 
     def verify_all(self) -> Iterator[Verification]:
-        """Hash the files of every version, in the order of `list`."""
+        """Hash the files of every version and its reports, in the order of `list`."""
         for version in self.list():
             try:
                 self.verify(version)
-            except PackageError as error:
+            except (PackageError, RegistryError) as error:
                 yield Verification(version, str(error))
             else:
                 yield Verification(version, None)
@@ -159,6 +188,12 @@ class Registry:
         with self._database.read() as session:
             rows = session.scalars(sa.select(VersionRow).order_by(VersionRow.name, VersionRow.version))
             return [self._version(session, row) for row in rows]
+
+    def _verify_package(self, version: ModelVersion) -> None:
+        try:
+            self._store.verify(version.directory, version.content_hash)
+        except PackageError as error:
+            raise PackageError(f"{version} is damaged: {error}") from None
 
     def _insert(self, session: Session, package: Package, name: str, note: str, tag: str) -> Registration:
         if existing := self._same_package(session, name, package.content_hash):

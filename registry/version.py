@@ -1,4 +1,4 @@
-"""What the registry hands out: registered versions, the history of their aliases, results of verification."""
+"""What the registry hands out: versions, the history of their aliases, their reports, results of verification."""
 
 from __future__ import annotations
 
@@ -49,11 +49,40 @@ class AliasChange:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A report that is kept with a version: `uses` says how well it did on what, `card` is the file to read.
+
+    `hashes` are the SHA-256 of the files in `directory`.
+    """
+
+    version: str
+    attached: str
+    attached_by: str
+    note: str
+    uses: tuple[str, ...]
+    card: Path
+    directory: Path
+    hashes: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `json.dumps` can write."""
+        return {**asdict(self), "card": str(self.card), "directory": str(self.directory)}
+
+
 @dataclass(frozen=True)
 class Registration:
     """What registering did: `version`, and whether it is new or the same package was there before."""
 
     version: ModelVersion
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What attaching did: `report`, and whether it is new or the same report was there before."""
+
+    report: Report
     is_new: bool
 
 

@@ -1,6 +1,7 @@
 """One retraining: new audio becomes a better model in production, or doesn't, with the reason.
 
-    inbox -> shards -> fine-tuned run from production -> package -> comparison -> registered -> promoted or rejected
+    inbox -> shards -> fine-tuned run from production -> package -> comparison -> registered, with the comparison's
+    report -> promoted or rejected
 
 Its folder under NACRE_HOME/retrain is named by the content of the inbox, of the validation clips and of the training
 configuration. So the same request is the same folder: after a kill it goes on where it stopped, from the production
@@ -34,8 +35,7 @@ from registry.reference import ModelReference
 from registry.registry import Registry
 from registry.version import ModelVersion
 from training.entropy import fit_package
-from training.evaluation.gate import Verdict
-from training.evaluation.judging import gate_candidate
+from training.evaluation.judging import Judgement, judge_candidate, write_judgement
 from training.export import export_package
 from training.run import Run
 
@@ -111,8 +111,11 @@ def _decide(
     config = open_package(production.directory).config
     _build_shards(request, config, clips, folder / "data")
     package = _train(request, production, folder)
-    verdict = _compare(request, package, production, folder)
+    judgement = _compare(request, package, production, folder)
+    verdict = judgement.verdict
     candidate = registry.register(package.directory, request.model, note=f"retrained from version {production.version}")
+    write_judgement(judgement, folder / "report", candidate=str(candidate), production=str(production))
+    registry.attach(str(candidate), folder / "report", note=f"{verdict.outcome} against {production}")
     return Decision(
         model=request.model,
         candidate=candidate.version,
@@ -183,11 +186,11 @@ def _remove_unstarted(run: Run) -> None:
     shutil.rmtree(run.directory, ignore_errors=True)
 
 
-def _compare(request: RetrainRequest, package: Package, production: ModelVersion, folder: Path) -> Verdict:
-    """Judge both at the lowest, middle and highest bitrate by the policy, and keep the scores and the verdict."""
+def _compare(request: RetrainRequest, package: Package, production: ModelVersion, folder: Path) -> Judgement:
+    """Judge both at the lowest, middle and highest bitrate by the policy, and keep the scores."""
     rates = package.config.bitrates_kbps
     chosen = sorted({rates[0], rates[len(rates) // 2], rates[-1]})
-    verdict = gate_candidate(
+    return judge_candidate(
         str(package.directory),
         str(production),
         request.validation,
@@ -195,8 +198,6 @@ def _compare(request: RetrainRequest, package: Package, production: ModelVersion
         bitrates_kbps=chosen,
         out=folder / "evaluation",
     )
-    write_text(folder / "verdict.json", verdict.to_json())
-    return verdict
 
 
 def _key(request: RetrainRequest, clips: Sequence[Path]) -> str:

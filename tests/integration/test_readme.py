@@ -12,32 +12,45 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.needs_tool("bash", "curl")]
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = ("make ", "nacre audio fetch pool --kind")
 SERVE = "nacre serve "
+# Of each clip.
+SECONDS = 3.0
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A working folder that has what the README's commands name."""
-    for name in ("tests", "configs"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    clips = sorted((ROOT / "tests" / "data").glob("speech_*.flac"))
-    for name, chosen in (("ARCHIVE", clips[:2]), ("INBOX", clips[2:8]), ("CLIPS", clips[8:10])):
-        (tmp_path / name).mkdir()
+    """A working folder that has what the README's commands name: short clips, and a debug.yaml of few steps."""
+    clips = sorted((ROOT / "tests" / "data").glob("*.flac"))
+    speech = [clip for clip in clips if clip.name.startswith("speech")]
+    folders = {"tests/data": clips, "ARCHIVE": speech[:2], "INBOX": speech[2:8], "CLIPS": speech[8:10]}
+    for name, chosen in folders.items():
+        (tmp_path / name).mkdir(parents=True)
         for clip in chosen:
-            shutil.copy(clip, tmp_path / name)
-    write_wav(clips[0], tmp_path / "clip.wav")
+            write_start(clip, tmp_path / name / clip.name)
+    write_start(speech[0], tmp_path / "clip.wav")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    debug = tmp_path / "configs" / "train" / "debug.yaml"
+    config = yaml.safe_load(debug.read_text())
+    config["trainer"] |= {"max_steps": 40, "val_check_interval": 20}
+    config["model"]["discriminator"] |= {"start_step": 20, "lead_steps": 5}
+    config["model"]["quantizer"]["start_step"] = 10
+    config["run"]["checkpoint_every_n_steps"] = 20
+    debug.write_text(yaml.safe_dump(config))
     return tmp_path
 
 
-def write_wav(clip, path):
-    from codec.audio import read_audio, write_audio
+def write_start(clip, path):
+    from codec.audio import Audio, read_audio, write_audio
 
-    write_audio(path, read_audio(clip))
+    audio = read_audio(clip)
+    samples = audio.samples[:, : int(SECONDS * audio.sample_rate)]
+    write_audio(path, Audio(samples=samples, sample_rate=audio.sample_rate))
 
 
 def commands():

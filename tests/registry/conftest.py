@@ -1,7 +1,9 @@
 """A tiny real codec, written as packages; and the command line as a user meets it."""
 
 import contextlib
+import hashlib
 import io
+import json
 import sys
 from dataclasses import dataclass
 
@@ -45,6 +47,33 @@ def make_package(tiny_codec, tmp_path):
         lineage = {"run": run, "data": {"index_sha256": "0" * 64}, "steps": 10}
         write_package(directory, tiny_codec, metrics={"mel_distance": 1.25, "si_sdr_db": 3.5}, lineage=lineage)
         return directory
+
+    return make
+
+
+@pytest.fixture
+def make_report(tmp_path):
+    """Write what an evaluation of a package leaves in its folder: its card, and more besides."""
+
+    def make(
+        package, name="report", uses=("speech (en): PESQ 1.52 at 1.5 kbps to 2.96 at 6.02 kbps, 24 clips",), **other
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "card-speech-1.md").write_text("# speech:1\n![curve](curves_pesq.png)\n")
+        (folder / "summary.json").write_text("{}")
+        (folder / "curves_pesq.png").write_bytes(b"\x89PNG")
+        (folder / "scores.csv").write_text("clip\n")
+        card = {
+            "format": "nacre-model-card",
+            "version": 1,
+            "content_hash": hashlib.sha256((package / "SHA256SUMS").read_bytes()).hexdigest(),
+            "uses": list(uses),
+            "card": "card-speech-1.md",
+            "files": ["summary.json", "curves_pesq.png"],
+        }
+        (folder / "card-speech-1.json").write_text(json.dumps(card | other))
+        return folder
 
     return make
 

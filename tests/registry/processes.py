@@ -54,7 +54,7 @@ def _race(package, shared, barrier, results):
 
 
 def crash(packages, homes, seed):
-    """Kill one child a package, each at another point of registering and promoting; then look, and run it again."""
+    """Kill one child a package, each at another point of what `_work` does; then look, and run it again."""
     total = _in_child(homes / "counted", packages[0], kill_at=None)["effects"]
     chance = random.Random(seed)  # noqa: S311  # any spread will do
     for index, package in enumerate(packages):
@@ -89,7 +89,7 @@ def _child(send, home, arguments, options):
 
 
 def _work(package, kill_at):
-    """Register and promote; die just before effect number `kill_at`, from 1."""
+    """Register, attach the report beside the package and promote; die just before effect number `kill_at`, from 1."""
     effects = 0
 
     def count(_frame, event, function):
@@ -102,6 +102,7 @@ def _work(package, kill_at):
     sys.setprofile(count)
     models = Registry.open()
     version = models.register(package, "speech")
+    models.attach(str(version), package.with_name(f"report-{package.name}"))
     models.promote(str(version), "production")
     sys.setprofile(None)
     return {"effects": effects, "version": version.version}
@@ -112,6 +113,7 @@ def _look():
     models = Registry.open()
     return {
         "versions": [v.version for v in models.list()],
+        "reports": [len(models.reports(v)) for v in models.list()],
         "runs": [v.lineage["run"] for v in models.list()],
         "problems": [result.problem for result in models.verify_all() if result.problem],
         "production": [v.version for v in models.list() if "production" in v.aliases],

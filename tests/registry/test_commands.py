@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-COMMANDS = ["register", "list", "show", "promote", "rollback", "resolve", "verify"]
+COMMANDS = ["register", "list", "show", "attach", "promote", "rollback", "resolve", "verify"]
 
 
 @pytest.fixture
@@ -49,6 +49,35 @@ def test_show_tells_metrics_lineage_aliases_and_history(run, promoted):
     shown = json.loads(run("show", "speech:2", "--json").stdout)
     assert shown["metrics"] == {"mel_distance": 1.25, "si_sdr_db": 3.5}
     assert [change["version"] for change in shown["history"]] == [1, 2]
+
+
+def test_show_tells_what_a_version_is_for_and_where_its_card_is(run, models, make_package, make_report):
+    package = make_package()
+    models.register(package, "speech")
+    assert "evaluated on\tnothing yet (nacre registry attach speech:1 REPORT)" in run("show", "speech:1").stdout
+    attached = run("attach", "speech:1", make_report(package), "--note", "spring")
+    assert attached.stdout.startswith("kept with speech:1: /")
+    lines = run("show", "speech:1").stdout.splitlines()
+    assert "evaluated on\tspeech (en): PESQ 1.52 at 1.5 kbps to 2.96 at 6.02 kbps, 24 clips" in lines
+    assert f"model card\t{attached.stdout.split()[-1]}" in lines
+    assert lines[lines.index("# reports") + 2].split("\t")[2] == "spring"
+    (report,) = json.loads(run("show", "speech:1", "--json").stdout)["reports"]
+    assert report["card"] == attached.stdout.split()[-1]
+    again = run("attach", "speech:1", make_report(package, "again"))
+    assert (again.status, "nothing changed" in again.stdout) == (0, True)
+
+
+def test_verify_names_a_damaged_report(run, models, make_package, make_report):
+    package = make_package()
+    models.register(package, "speech")
+    report = models.attach("speech:1", make_report(package)).report
+    assert run("verify", "speech:1").status == run("verify", "--all").status == 0
+    report.card.write_text("# the best model\n")
+    for arguments in (("verify", "speech:1"), ("verify", "--all")):
+        outcome = run(*arguments)
+        assert outcome.status == 1
+        assert outcome.error.endswith(f"a report of speech:1 is damaged: '{report.card}' was altered")
+    assert run("resolve", "speech:1").status == 0
 
 
 def test_promote_and_rollback_say_what_moved(run, promoted):

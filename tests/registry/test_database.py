@@ -46,9 +46,21 @@ def test_a_file_that_is_no_database_is_refused(private_home):
 def test_a_newer_schema_is_left_alone(models, private_home):
     path = private_home / "nacre" / "registry.db"
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE reports")
         connection.execute("UPDATE schema_version SET version = 2")
     with pytest.raises(RegistryError, match="has schema 2, this Nacre reads 1: update Nacre"):
         Registry.open()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'reports'").fetchall()
+
+
+def test_a_registry_from_before_reports_gets_their_table(three_versions, private_home, make_package, make_report):
+    path = private_home / "nacre" / "registry.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE reports")
+    models = Registry.open()
+    assert [str(version) for version in models.list()] == ["speech:1", "speech:2", "speech:3"]
+    assert models.attach("speech:2", make_report(make_package("d"), content_hash=models.show("speech:2").content_hash))
 
 
 def test_a_reader_is_not_kept_out_by_a_writer(three_versions, private_home):

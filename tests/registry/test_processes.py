@@ -42,10 +42,12 @@ def test_eight_processes_register_and_promote_without_losing_anything(run_progra
 
 
 @pytest.mark.slow
-def test_killed_anywhere_leaves_versions_whole_or_absent(run_program, make_package, tmp_path):
+def test_killed_anywhere_leaves_versions_and_reports_whole_or_absent(run_program, make_package, make_report, tmp_path):
     seed = random.randrange(10**6)  # noqa: S311  # any spread will do
     print(f"seed {seed}")
     packages = [make_package(f"run-{index}") for index in range(12)]
+    for package in packages:
+        make_report(package, f"report-{package.name}")
     reports = run_program("crash", *packages, "--homes", tmp_path / "homes", "--seed", seed)
 
     assert all(report["killed"] for report in reports[:-3]), "the kills came too late to test anything"
@@ -55,6 +57,7 @@ def test_killed_anywhere_leaves_versions_whole_or_absent(run_program, make_packa
         assert after["production"] == [pair[1] for pair in after["history"]][-1:], report
         assert end["problems"] == [], report
         assert end["versions"] == list(range(1, len(end["versions"]) + 1)), report
+        assert end["reports"] == [1] * len(end["versions"]), report
         assert end["runs"].count(f"run-{index}") == 1, report
         assert end["production"] == [report["rerun"]["version"]], report
         assert len(end["history"]) == len(end["versions"]), report

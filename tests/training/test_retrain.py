@@ -75,11 +75,16 @@ def test_better_is_promoted_once(world):
     version = Registry.open().resolve("voice@production")
     assert version.version == 2
     assert version.aliases == ("candidate", "production")
-    verdict = json.loads((decision.folder / "verdict.json").read_text())
+    (report,) = Registry.open().reports(version)
+    assert report.note == "passed against voice:1"
+    assert report.card.read_text().startswith("# voice:2\n")
+    assert " at " in report.uses[0]
+    verdict = json.loads((report.directory / "verdict.json").read_text())
     assert verdict["outcome"] == "passed"
     assert {check["name"] for check in verdict["checks"]} >= {"mel_distance", "stoi", "better mel_distance", "size"}
     assert retrain_once(world) == decision
     assert len(Registry.open().list()) == 2
+    assert len(Registry.open().reports(version)) == 1
 
 
 def test_entropy_tables_are_fitted_anew_when_production_has_some(world, tmp_path):
@@ -115,7 +120,9 @@ def test_worse_is_registered_and_rejected_with_the_reason(world):
     assert any("mel_distance" in reason for reason in decision.reasons)
     registry = Registry.open()
     assert registry.resolve("voice@production").version == good.candidate
-    assert registry.resolve("voice@candidate").version == decision.candidate
+    rejected = registry.resolve("voice@candidate")
+    assert rejected.version == decision.candidate
+    assert [report.note for report in registry.reports(rejected)] == [f"failed against voice:{good.candidate}"]
 
 
 def test_killed_while_training_it_goes_on_where_it_stopped(world):

@@ -1,11 +1,15 @@
-"""The model card: what a model is, what it is for and what not, from its package and its evaluation. Markdown.
+"""The model card: what a model is, what it is for and what not, from its package and its evaluation.
 
-What was measured is stated, what wasn't is named: a kind of audio without clips is a limit of the card, not a claim.
+It is Markdown; a .json of the same name tells the registry which package it is about and which files belong to it
+(registry/card.py). What was measured is stated, what wasn't is named: a kind of audio without clips is a limit of the
+card, not a claim.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +17,17 @@ from typing import Any
 from codec.files import write_text
 from codec.package import open_package
 from data_pipelines.licences import FetchedPackage
+from registry.card import FORMAT, MAX_SENTENCE, MAX_USES, VERSION
 from training.evaluation.metric_table import METRIC_TABLE
+from training.evaluation.report.parts import counted
 from training.evaluation.scores import Score
 from training.evaluation.statistics import by_bitrate, compare_points, estimate_mean
 
 KINDS = ("speech", "music", "sound")
 SHOWN = ("pesq", "stoi", "visqol_speech", "visqol_audio", "distillmos", "mel_distance")
+MAX_LANGUAGES = 12
+# What a kind's one sentence is about: the first that was measured.
+HEADLINES = ("pesq", "visqol_speech", "visqol_audio", "stoi", "mel_distance")
 # A difference counts as one at this level, unadjusted: the report has the adjusted ones.
 LEVEL = 0.05
 
@@ -30,12 +39,13 @@ def write_card(
     scores: Sequence[Score],
     *,
     curves: Sequence[str] = (),
+    files: Sequence[str] = (),
     sources: Sequence[FetchedPackage] = (),
 ) -> None:
-    """Write the card of the model `name` in the package `directory` to `out`.
+    """Write the card of the model `name` in the package `directory` into the folder `out`, as card-NAME.md and .json.
 
-    `scores` are the whole evaluation's, other codecs' included; `curves` file names of pictures beside the card;
-    `sources` what it was trained on.
+    `scores` are the whole evaluation's, other codecs' included; `curves` names of pictures beside the card, and `files`
+    of what else belongs to it; `sources` what it was trained on.
 
     Raises:
         PackageError: The directory is no package.
@@ -43,6 +53,7 @@ def write_card(
     package = open_package(directory)
     config = package.config
     own = [score for score in scores if score.codec == name]
+    uses = _uses(own)
     size_mb = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
     rates = ", ".join(f"{rate:g}" for rate in config.bitrates_kbps)
     lines = [
@@ -53,7 +64,7 @@ def write_card(
         "",
         "## What it is for",
         "",
-        *_uses(own),
+        *([f"- {use}" for use in uses] or ["- it was not measured on any clip"]),
         "",
         "## How well",
         "",
@@ -74,19 +85,46 @@ def write_card(
         *_lineage(package.lineage),
         "",
     ]
-    write_text(out, "\n".join(lines))
+    card = out / f"card-{re.sub(r'[^A-Za-z0-9._-]', '-', name)[:100]}.md"
+    about = {"format": FORMAT, "version": VERSION, "content_hash": package.content_hash, "uses": uses}
+    about |= {"card": card.name, "files": [*curves, *files]}
+    write_text(card, "\n".join(lines))
+    write_text(card.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
 
 
 def _uses(scores: Sequence[Score]) -> list[str]:
-    """Return what audio the model was measured on."""
+    """Return for each kind of audio a sentence: how well the model does at its ends of bitrate, and on how much."""
     lines = []
     for kind in sorted({score.clip.kind for score in scores}):
         clips = {score.clip for score in scores if score.clip.kind == kind}
         languages = sorted({clip.language for clip in clips if clip.language})
-        spoken = f" ({', '.join(languages)})" if languages else ""
+        shown = [*languages[:MAX_LANGUAGES], *(["..."] if len(languages) > MAX_LANGUAGES else [])]
+        spoken = f" ({', '.join(shown)})" if shown else ""
         seconds = sum(clip.seconds for clip in clips)
-        lines.append(f"- {kind}{spoken}: measured on {len(clips)} clips of {seconds:.0f} s in all")
-    return lines or ["- it was not measured on any clip"]
+        found = _headline([score for score in scores if score.clip.kind == kind])
+        line = f"{kind}{spoken}: {found}, on {counted(len(clips), 'clip')}, {seconds:.0f} s in all"
+        # A manifest may call kinds whatever it likes.
+        lines.append("".join(c if c.isprintable() else "?" for c in line)[:MAX_SENTENCE])
+    return lines[:MAX_USES]
+
+
+def _headline(scores: Sequence[Score]) -> str:
+    """Return the first known metric at the lowest and the highest bitrate."""
+    groups = list(by_bitrate(scores).values())
+    ends = groups if len(groups) == 1 else [groups[0], groups[-1]]
+    for name in HEADLINES:
+        means = [estimate_mean([score.metrics.get(name, math.nan) for score in group]).mean for group in ends]
+        if all(math.isfinite(mean) for mean in means):
+            values = [
+                f"{METRIC_TABLE[name].format(mean)} at {_measured_kbps(group):.2f} kbps"
+                for mean, group in zip(means, ends, strict=True)
+            ]
+            return f"{METRIC_TABLE[name].label} {' to '.join(values)}"
+    return "no metric has a value"
+
+
+def _measured_kbps(scores: Sequence[Score]) -> float:
+    return sum(score.num_bytes for score in scores) * 8 / 1000 / sum(score.clip.seconds for score in scores)
 
 
 def _table(scores: Sequence[Score]) -> list[str]:
@@ -96,9 +134,8 @@ def _table(scores: Sequence[Score]) -> list[str]:
     lines = [_row(titles), _row(["---"] * len(titles))]
     for kind in sorted({score.clip.kind for score in scores}):
         for bitrate, group in by_bitrate([score for score in scores if score.clip.kind == kind]).items():
-            measured = sum(s.num_bytes for s in group) * 8 / 1000 / sum(s.clip.seconds for s in group)
             cells = [_cell(group, name) for name in names]
-            lines.append(_row([kind, f"{bitrate or 0:g}", f"{measured:.2f}", *cells]))
+            lines.append(_row([kind, f"{bitrate or 0:g}", f"{_measured_kbps(group):.2f}", *cells]))
     return lines
 
 

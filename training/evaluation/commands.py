@@ -48,7 +48,9 @@ def evaluate() -> None:
 )
 @click.option("--mushra", type=FOLDER, help="Write a listening test into this folder instead of a report.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the listening test's orders and names.")
-@click.option("--processes", type=click.IntRange(1), help="How many at once; all cores unless told otherwise.")
+@click.option(
+    "--processes", type=click.IntRange(1), help="How many at once; as many as pay, up to all cores, unless told."
+)
 def models(
     names: tuple[str, ...],
     data: Path,
@@ -65,7 +67,8 @@ def models(
     """Score models and other codecs on the same clips, and write a report.
 
     The report is one page (report.html) with curves, intervals, tests of what differs, and the worst clips to hear;
-    beside it pictures, scores.csv, summary.csv and summary.json, and a card of each model. A codec whose program is
+    beside it pictures, scores.csv, summary.csv, bd_rates.csv and summary.json, and a card of each model, which
+    'nacre registry attach' keeps with its version. A codec whose program is
     missing is left out and named.
 
     \b
@@ -108,9 +111,9 @@ def gate(
     Example:
       nacre evaluate gate speech@candidate --against speech@production --data CLIPS --policy configs/gate.yaml
     """
-    from training.evaluation.judging import gate_candidate
+    from training.evaluation.judging import judge_candidate
 
-    verdict = gate_candidate(candidate, against, data, policy=policy, bitrates_kbps=bitrates, out=out)
+    verdict = judge_candidate(candidate, against, data, policy=policy, bitrates_kbps=bitrates, out=out).verdict
     if as_json:
         click.echo(verdict.to_json(), nl=False)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,18 @@ def evaluate_models(request: ReportRequest, out: Path, *, processes: int | None 
         out, results.scores, audio=_Recoder(tasks), title=" and ".join(names), notes=results.notes, ours=names
     )
     for points in models.values():
-        card = out / f"card-{points[0].codec.replace(':', '-')}.md"
-        curves = [path.name for path in files.curves.values()]
-        write_card(card, points[0].codec, points[0].directory, results.scores, curves=curves, sources=sources)
-    return f"{files.html}: {len(results.scores)} scores of {len(clips)} clips"
+        write_card(
+            out,
+            points[0].codec,
+            points[0].directory,
+            results.scores,
+            curves=[path.name for path in files.curves.values()],
+            files=[files.summary_json.name, files.bd_rates_csv.name],
+            sources=sources,
+        )
+    lines = [f"{files.html}: {len(results.scores)} scores of {len(clips)} clips"]
+    kept = [shlex.join(("nacre", "registry", "attach", name, str(out))) for name in names if ":" in name]
+    return "\n".join([*lines, *(f"keep it with its version: {command}" for command in kept)])
 
 
 def write_test(request: ReportRequest, out: Path, *, seed: int) -> str:

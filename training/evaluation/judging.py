@@ -1,22 +1,43 @@
-"""Judge a candidate by the gate: both models on the same clips at the same bitrates, in turn, then the policy."""
+"""Judge a candidate by the gate: both models on the same clips at the same bitrates, in turn, then the policy.
+
+A judgement can be written down as a report, which the registry keeps with the candidate.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.errors import DataError
+from codec.files import write_text
 from codec.home import nacre_home
+from training.evaluation.card import write_card
 from training.evaluation.clips import find_clips
 from training.evaluation.codecs.nacre import NacrePoint
 from training.evaluation.gate import Verdict, facts_of, judge
 from training.evaluation.models import model_points
 from training.evaluation.policy import Policy, read_policy
+from training.evaluation.report.write import write_report
 from training.evaluation.run import Task, evaluate
+from training.evaluation.scores import Score
+
+VERDICT = "verdict.json"
 
 
-def gate_candidate(
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A verdict on the package in `directory`, with the scores of both sides and what was left out of them."""
+
+    verdict: Verdict
+    directory: Path
+    candidate: tuple[Score, ...]
+    production: tuple[Score, ...]
+    notes: tuple[str, ...]
+
+
+def judge_candidate(
     candidate: str,
     production: str,
     clips: Path,
@@ -24,7 +45,7 @@ def gate_candidate(
     policy: Path | None = None,
     bitrates_kbps: Sequence[float] = (),
     out: Path | None = None,
-) -> Verdict:
+) -> Judgement:
     """Judge whether the model `candidate` may replace `production`; both are a package folder or a registered name.
 
     `policy` is a YAML as configs/gate.yaml; without bitrates, all of a spread that both have. Scores are kept in `out`,
@@ -43,9 +64,23 @@ def gate_candidate(
         raise DataError(f"'{candidate}' and '{production}' have no bitrate in common: give --bitrate-kbps")
     # The two take turns, so that both meet the same machine.
     tasks: list[Task] = [(file, point) for file in find_clips(clips) for pair in pairs for point in pair]
-    by_task = evaluate(tasks, out or _place(new[0], old[0])).by_task
-    ours, theirs = ([score for score in by_task[side::2] if score is not None] for side in (0, 1))
-    return judge(ours, theirs, rules, facts_of(new[0].directory), facts_of(old[0].directory))
+    results = evaluate(tasks, out or _place(new[0], old[0]))
+    ours, theirs = (tuple(score for score in results.by_task[side::2] if score is not None) for side in (0, 1))
+    verdict = judge(ours, theirs, rules, facts_of(new[0].directory), facts_of(old[0].directory))
+    return Judgement(
+        verdict=verdict, directory=new[0].directory, candidate=ours, production=theirs, notes=results.notes
+    )
+
+
+def write_judgement(judgement: Judgement, out: Path, *, candidate: str, production: str) -> None:
+    """Write a report of both sides, called by those names, the verdict, and the candidate's card into `out`."""
+    sides = ((judgement.candidate, candidate), (judgement.production, production))
+    scores = [replace(score, codec=name) for side, name in sides for score in side]
+    title = f"{candidate} against {production}: {judgement.verdict.outcome}"
+    files = write_report(out, scores, anchor=production, title=title, notes=judgement.notes, ours=[candidate])
+    write_text(out / VERDICT, judgement.verdict.to_json())
+    curves = [path.name for path in files.curves.values()]
+    write_card(out, candidate, judgement.directory, scores, curves=curves, files=[files.summary_json.name, VERDICT])
 
 
 def _place(candidate: NacrePoint, production: NacrePoint) -> Path:

@@ -5,6 +5,7 @@
 
 A line is trusted by its key: what the clip, the codec and the metrics were. So a changed clip or model is scored anew,
 and a torn last line costs its own work alone. Times are measured while the other cores are busy with the same.
+Processes end when the one that started them does, even if it is killed; for little audio none is started.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ import torch
 from codec.audio import read_audio
 from codec.errors import CapabilityError, MissingToolError, RunError
 from data_pipelines.progress import progress_bar
+from data_pipelines.workers import end_with_parent
 from training.evaluation.clips import ClipFile
 from training.evaluation.codecs.base import OperatingPoint
 from training.evaluation.scores import Clip, Score, is_speech, point_name
@@ -40,6 +41,8 @@ VERSION = 1
 EVERYWHERE: tuple[MetricName, ...] = ("mel_distance", "log_spectral_distance_db", "si_sdr_db", "bandwidth_khz")
 OF_SPEECH: tuple[MetricName, ...] = ("pesq", "stoi", "visqol_speech", "distillmos")
 OF_OTHERS: tuple[MetricName, ...] = ("visqol_audio",)
+# Starting a process takes as long as scoring so much audio.
+SECONDS_PER_PROCESS = 40.0
 
 
 # A clip, and a codec at a bitrate to score on it.
@@ -93,7 +96,7 @@ def evaluate(tasks: Sequence[Task], out: Path, *, processes: int | None = None) 
         lines = _read(out / SCORES)
         todo = [job for job in jobs if job.key not in lines]
         with (out / SCORES).open("a") as file:
-            for key, line in _work(todo, processes or len(os.sched_getaffinity(0))):
+            for key, line in _work(todo, processes or _suitable_processes(todo)):
                 lines[key] = line
                 file.write(json.dumps({"key": key} | line) + "\n")
                 file.flush()
@@ -120,25 +123,50 @@ def _how_to_install(name: str) -> str:
     return INSTALL_DISTILLMOS if name == "distillmos" else INSTALL
 
 
+def _suitable_processes(jobs: Sequence[Job]) -> int:
+    """Return how many processes are worth their start."""
+    seconds = sum(job.file.clip.seconds for job in jobs)
+    return max(1, min(len(os.sched_getaffinity(0)), round(seconds / SECONDS_PER_PROCESS)))
+
+
 def _work(jobs: Sequence[Job], processes: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each job's key and line as it is done."""
     if not jobs:
         return
+    with progress_bar("evaluating", len(jobs), "scores") as advance:
+        work = _in_processes(jobs, processes) if min(processes, len(jobs)) > 1 else _here(jobs)
+        for key, line in work:
+            yield key, line
+            advance()
+
+
+def _here(jobs: Sequence[Job]) -> Iterator[tuple[str, dict[str, Any]]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for job in jobs:
+            yield job.key, score_job(job)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _in_processes(jobs: Sequence[Job], processes: int) -> Iterator[tuple[str, dict[str, Any]]]:
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), mp_context=spawn, initializer=partial(torch.set_num_threads, 1)
-    )
-    with pool, progress_bar("evaluating", len(jobs), "scores") as advance:
+    with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=spawn, initializer=_start_process) as pool:
         futures: dict[Future[dict[str, Any]], Job] = {pool.submit(score_job, job): job for job in jobs}
         try:
             for future in as_completed(futures):
                 yield futures[future].key, future.result()
-                advance()
         except BrokenProcessPool:
             rule = "a process of the evaluation died, killed or out of memory"
             raise RunError(f"{rule}: run the same command again, it goes on with what is missing") from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_process() -> None:
+    end_with_parent()
+    torch.set_num_threads(1)
 
 
 def score_job(job: Job) -> dict[str, Any]:

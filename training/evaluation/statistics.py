@@ -1,4 +1,4 @@
-"""Statistics of scores: means with intervals, paired comparisons, families of them, and rate savings between curves.
+"""Statistics of scores: means with intervals, paired comparisons, and families of them.
 
 Clips are what is sampled: every interval here says how far another choice of clips could have moved the mean, nothing
 about listeners or training seeds. Comparisons are paired by clip, since clips differ far more than codecs do.
@@ -8,8 +8,6 @@ Sources:
    few values: of 95% intervals over 10 normal values about 90% hold the mean, over 20 about 93%.
  - Signed ranks: Wilcoxon, Biometrics Bulletin 1 (6), 1945, by SciPy; differences of zero are left out, as there.
  - Families: Holm, Scandinavian Journal of Statistics 6 (2), 1979.
- - BD-rate: Bjøntegaard, VCEG-M33, 2001, on log bitrate. Deviation: not a polynomial of third order but PCHIP, as in the
-   common test conditions of HEVC and VVC (JCTVC-L1100, JVET-T2010). It never overshoots, and takes 2 points or more.
 
 Values that are not finite are undefined: left out, and counted.
 
@@ -31,12 +29,8 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 # Indices drawn at once: bounds the bootstrap's memory, whatever the number of clips.
 DRAWN_AT_ONCE = 1 << 20
-# Losing this share of a curve's range of quality at a higher bitrate counts as noise; losing more, as no curve.
-DIP_TOLERANCE = 0.05
 
 ClipKey = tuple[str, float, int, int]
-# (kbps, quality)
-RatePoint = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,22 +57,6 @@ class PairedComparison:
 
     difference: Estimate
     p_value: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class RateSaving:
-    """The BD-rate: by how many percent bitrate changes at equal quality, negative where bits are saved.
-
-    It is averaged over the range of quality from `quality_low` to `quality_high` that both curves reach, which is the
-    share `overlap` of the range that either reaches: a number from a small share says little. Where there is no such
-    number, all are None and `reason` says why.
-    """
-
-    percent: float | None
-    reason: str = ""
-    quality_low: float | None = None
-    quality_high: float | None = None
-    overlap: float | None = None
 
 
 def estimate_mean(values: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = 0) -> Estimate:
@@ -152,60 +130,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def rate_curve(scores: Sequence[Score], metric: str) -> list[RatePoint]:
-    """Return one codec's curve: for each of its operating points the measured kbps and the mean of `metric`.
-
-    Only clips whose metric is defined at every operating point count, so that all points stand for the same audio.
-
-    Raises:
-        DataError: An operating point has a clip twice.
-    """
-    points = list(by_bitrate(scores).values())
-    defined = [
-        {clip for clip, value in values_by_clip(group, metric).items() if math.isfinite(value)} for group in points
-    ]
-    shared = set.intersection(*defined) if defined else set()
-    curve = []
-    for group in points:
-        counted = [score for score in group if clip_key(score) in shared]
-        if counted:
-            kbps = sum(score.num_bytes for score in counted) * 8 / 1000 / sum(score.clip.seconds for score in counted)
-            curve.append((kbps, sum(score.metrics[metric] for score in counted) / len(counted)))
-    return curve
-
-
-def bd_rate(reference: Sequence[RatePoint], test: Sequence[RatePoint], *, higher_is_better: bool = True) -> RateSaving:
-    """Return how bitrate changes from `reference` to `test` at equal quality; points may come in any order.
-
-    A point that costs more than another and is no better, within tolerance, is left out: nobody would choose it.
-
-    Raises:
-        DataError: A bitrate is not above zero.
-    """
-    from scipy.interpolate import PchipInterpolator  # slow to import
-
-    curves = []
-    for name, points in (("reference", reference), ("test", test)):
-        curve = _rising(points, 1 if higher_is_better else -1)
-        if isinstance(curve, str):
-            return RateSaving(percent=None, reason=f"the {name} curve {curve}")
-        curves.append(curve)
-    low, high = max(curve[0][1] for curve in curves), min(curve[-1][1] for curve in curves)
-    if not low < high:
-        return RateSaving(percent=None, reason="the curves reach no common range of quality")
-    costs = [
-        PchipInterpolator([quality for _, quality in curve], [math.log(kbps) for kbps, _ in curve]).integrate(low, high)
-        for curve in curves
-    ]
-    whole = max(curve[-1][1] for curve in curves) - min(curve[0][1] for curve in curves)
-    return RateSaving(
-        percent=100 * math.expm1((float(costs[1]) - float(costs[0])) / (high - low)),
-        quality_low=low if higher_is_better else -high,
-        quality_high=high if higher_is_better else -low,
-        overlap=(high - low) / whole,
-    )
-
-
 def by_bitrate(scores: Sequence[Score]) -> dict[float | None, list[Score]]:
     """Return the scores of each nominal bitrate, lowest first; those without one come last."""
     rates = sorted({score.bitrate_kbps for score in scores}, key=lambda rate: math.inf if rate is None else rate)
@@ -244,28 +168,3 @@ def _resampled_means(values: np.ndarray, seed: int) -> np.ndarray:
     rows = max(1, DRAWN_AT_ONCE // len(values))
     sizes = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
     return np.concatenate([values[rng.integers(len(values), size=(size, len(values)))].mean(1) for size in sizes])
-
-
-def _rising(points: Sequence[RatePoint], sign: int) -> list[RatePoint] | str:
-    """Return (kbps, sign * quality), both strictly rising, or what is wrong with the curve.
-
-    Raises:
-        DataError: A bitrate is not above zero.
-    """
-    if bad := [kbps for kbps, _ in points if not 0 < kbps < math.inf]:
-        raise DataError(f"a bitrate is {bad[0]:g} kbps but must be above 0")
-    curve = sorted((kbps, sign * quality) for kbps, quality in points if math.isfinite(quality))
-    if len({kbps for kbps, _ in curve}) < len(curve):
-        return "has two points at one bitrate"
-    if len(curve) < 2:
-        return f"has {len(curve)} defined point(s), but needs 2"
-    qualities = [quality for _, quality in curve]
-    tolerated = DIP_TOLERANCE * (max(qualities) - min(qualities))
-    rising = curve[:1]
-    for kbps, quality in curve[1:]:
-        best = rising[-1][1]
-        if quality > best:
-            rising.append((kbps, quality))
-        elif best - quality > tolerated:
-            return f"gets worse from {rising[-1][0]:g} to {kbps:g} kbps"
-    return rising if len(rising) > 1 else "is no better at any higher bitrate"

@@ -1,6 +1,9 @@
 """`nacre evaluate` as users type it, on tiny models."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +13,9 @@ from codec.audio import Audio, write_audio
 from codec.weights import write_package
 from data_pipelines.licences import FetchedPackage, write_record
 from nacre import cli
+from registry.registry import Registry
 from tiny import tiny_codec
-from training.evaluation.judging import gate_candidate
+from training.evaluation.judging import judge_candidate
 
 RATE = 8_000
 POLICY = """
@@ -83,6 +87,23 @@ def test_models_side_by_side_give_a_report_and_cards(world, tmp_path):
     assert "<audio" in (out / "report.html").read_text()
 
 
+def test_the_report_of_a_registered_model_is_kept_with_its_version(world, tmp_path):
+    Registry.open().register(world / "good", "speech")
+    result = run("speech:1", "--compare", "--bitrate-kbps", KBPS, "--data", world / "clips", "--out", tmp_path / "a b")
+    assert result.exit_code == 0, result.output
+    program, *words = shlex.split(result.output.splitlines()[-1].partition(": ")[2])
+    assert (program, words[:2]) == ("nacre", ["registry", "attach"])
+    attached = CliRunner().invoke(cli, words)
+    assert attached.exit_code == 0, attached.output
+    shown = CliRunner().invoke(cli, ["registry", "show", "speech:1"]).output
+    assert re.search(r"evaluated on\tmusic: .* at 4\.\d+ kbps, on 2 clips, 2 s in all; sound: ", shown)
+    card = Path(re.search(r"model card\t(.+)", shown)[1])
+    assert card.read_text().startswith("# speech:1\n")
+    for curve in re.findall(r"!\[.*\]\((.+)\)", card.read_text()):
+        assert (card.parent / curve).is_file()
+    assert json.loads((card.parent / "summary.json").read_text())["ours"] == ["speech:1"]
+
+
 def test_the_gate_s_exit_status_says_what_it_found(world, tmp_path):
     lost = gate(world, "ruined", "good", "--out", tmp_path / "scores", "--json")
     assert lost.exit_code == 1, lost.output
@@ -94,9 +115,9 @@ def test_the_gate_s_exit_status_says_what_it_found(world, tmp_path):
 
 
 def test_too_few_clips_are_undecided(world, tmp_path):
-    verdict = gate_candidate(
+    verdict = judge_candidate(
         str(world / "good"), str(world / "ruined"), world / "clips", bitrates_kbps=[4], out=tmp_path / "scores"
-    )
+    ).verdict
     assert verdict.outcome == "undecided"
     assert not verdict.promote
 

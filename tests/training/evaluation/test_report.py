@@ -103,7 +103,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_writes_all_files(tmp_path: Path):
     files = report(tmp_path, many_scores())
 
-    names = {"report.html", "scores.csv", "summary.csv", "summary.json"}
+    names = {"report.html", "scores.csv", "summary.csv", "bd_rates.csv", "summary.json"}
     curves = {f"curves_{metric}.png" for metric in ("pesq", "mel_distance", "bandwidth_khz")}
     assert {path.name for path in tmp_path.iterdir()} == names | curves
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in files.curves.values())
@@ -146,11 +146,12 @@ def test_numbers_of_an_operating_point(tmp_path: Path):
     assert point["encode_realtime"] == pytest.approx(4 / 2)
     assert point["metrics"]["pesq"]["mean"] == pytest.approx(3.0)
     assert 2 <= point["metrics"]["pesq"]["low"] < 3 < point["metrics"]["pesq"]["high"] <= 4
-    assert point["kinds"]["unknown"]["n"] == 2
+    assert (point["kind"], point["languages"]) == ("unknown", {})
 
 
 def test_paired_tests_and_savings(tmp_path: Path):
-    summary = strict_json(report(tmp_path, many_scores()).summary_json)
+    files = report(tmp_path, many_scores())
+    summary = strict_json(files.summary_json)
 
     tests = [t for t in summary["paired_tests"] if t["metric"] == "pesq" and t["first"] == "speech:3 6"]
     assert [test["second"] for test in tests] == ["opus 6"]
@@ -160,23 +161,83 @@ def test_paired_tests_and_savings(tmp_path: Path):
     assert not any(test["metric"] == "bandwidth_khz" for test in summary["paired_tests"])
     savings = {saving["metric"]: saving for saving in summary["bd_rates"]}
     assert savings.keys() == {"pesq", "mel_distance"}
-    assert all(saving["percent"] < 0 for saving in savings.values())
+    assert all(saving["low"] < saving["percent"] < saving["high"] < 0 for saving in savings.values())
+    rows = rows_of(files.bd_rates_csv)
+    assert [(row["metric"], float(row["low"]), float(row["high"])) for row in rows] == [
+        (name, saving["low"], saving["high"]) for name, saving in savings.items()
+    ]
+    pesq = savings["pesq"]
+    ends = f"{pesq['low']:.0f} to {pesq['high']:.0f} %".replace("-", "\N{MINUS SIGN}")
+    assert f"<small>{ends}</small>" in files.html.read_text()
 
 
 def test_kinds_and_languages_are_told_apart(tmp_path: Path):
     scores = [make_score("music//x", "opus", 6.0, 1.0, metrics={"mel_distance": 3.0}), *many_scores()]
     files = report(tmp_path, scores)
-    opus = next(p for p in strict_json(files.summary_json)["points"] if p["point"] == "opus 6")
+    music, speech = (p for p in strict_json(files.summary_json)["points"] if p["point"] == "opus 6")
 
-    assert opus["kinds"]["music"]["metrics"] == {
-        "mel_distance": {"mean": 3.0, "low": None, "high": None, "n": 1, "undefined": 0}
-    }
-    assert opus["languages"]["de"]["n"] == opus["languages"]["en"]["n"] == 4
+    assert (music["kind"], speech["kind"]) == ("music", "speech")
     # PESQ was never asked of music, so it isn't undefined there.
-    assert opus["metrics"]["pesq"]["undefined"] == 0
-    groups = [(row["group"], row["value"]) for row in rows_of(files.summary_csv) if row["bitrate_kbps"] == "6.0"]
-    assert ("kind", "music") in groups
-    assert ("language", "de") in groups
+    assert music["metrics"] == {"mel_distance": {"mean": 3.0, "low": None, "high": None, "n": 1, "undefined": 0}}
+    assert speech["languages"]["de"]["n"] == speech["languages"]["en"]["n"] == 4
+    assert speech["metrics"]["pesq"]["undefined"] == 0
+    rows = [(row["kind"], row["language"], row["clips"]) for row in rows_of(files.summary_csv)]
+    assert {("music", "", "1"), ("speech", "", "8"), ("speech", "de", "4")} <= set(rows)
+
+
+def test_there_is_no_number_over_several_kinds(tmp_path: Path):
+    """Ours is better on speech as much as it is worse on music: on the whole it would seem level."""
+    scores = [
+        make_score(
+            f"{kind}//{index}", codec, kbps, metrics={"mel_distance": base + gain * (codec != "opus") - kbps / 10}
+        )
+        for kind, base, gain in (("speech", 2.0, -0.5), ("music", 6.0, 0.5))
+        for index in range(6)
+        for codec in ("opus", "speech:3")
+        for kbps in (3.0, 6.0)
+    ]
+    files = report(tmp_path, scores)
+    summary = strict_json(files.summary_json)
+
+    means = {(p["point"], p["kind"]): p["metrics"]["mel_distance"]["mean"] for p in summary["points"]}
+    assert means["opus 6", "speech"] == pytest.approx(1.4)
+    assert means["opus 6", "music"] == pytest.approx(5.4)
+    assert len(means) == 8
+    tests = {(t["first"], t["second"], t["kind"]): t["difference"] for t in summary["paired_tests"]}
+    for kind, difference in (("speech", -0.5), ("music", 0.5)):
+        assert tests["speech:3 6", "opus 6", kind]["mean"] == pytest.approx(difference)
+        assert tests["speech:3 6", "opus 6", kind]["n"] == 6
+    assert {saving["kind"] for saving in summary["bd_rates"]} == {"speech", "music"}
+    text = files.html.read_text()
+    assert 'aria-label="Means of all clips of speech by operating point"' in text
+    assert 'aria-label="Means of all clips of music by operating point"' in text
+    assert "3.40" not in text  # the mean of Opus at 6 kbps over both
+
+
+def test_a_codec_without_bytes_for_a_kind_is_left_out_of_its_curves(tmp_path: Path):
+    scores = [make_score(f"music//{index}", codec, 6.0) for index in range(3) for codec in ("opus", "speech:3")]
+    scores += [make_score("music//9", "still", 6.0, num_bytes=0), make_score("a", "still", 6.0), *many_scores()]
+    files = report(tmp_path, scores)
+
+    assert files.curves["pesq"].read_bytes().startswith(b"\x89PNG")
+    text = files.html.read_text()
+    assert "took no bytes: still 6 (music)." in text
+    assert "still 6: 2.00 at 6.00 kbps" in text
+    assert " at 0.00 kbps" not in text
+
+
+FORMULAS = ("=1+2", "+1", "-1", "@sum", "\tx", "\rx")
+
+
+def test_no_text_in_a_csv_is_a_formula(tmp_path: Path):
+    clips = [Clip(name=name, seconds=2.0, sample_rate=16_000, channels=1, kind=name) for name in (*FORMULAS, "a=b")]
+    scores = [make_score(clip, "-codec", 6.0, metrics={"si_sdr_db": -3.5}) for clip in clips]
+    files = report(tmp_path, scores)
+
+    rows = rows_of(files.scores_csv)
+    assert {row["clip"] for row in rows} == {*(f"'{name}" for name in FORMULAS), "a=b"}
+    assert {(row["codec"], float(row["si_sdr_db"])) for row in rows} == {("'-codec", -3.5)}
+    assert {row["kind"] for row in rows_of(files.summary_csv)} == {*(f"'{name}" for name in FORMULAS), "a=b"}
 
 
 def test_metrics_without_a_value(tmp_path: Path):

@@ -1,14 +1,14 @@
 """Scores through real codecs and processes: kept as they come, trusted by what they depend on."""
 
+import contextlib
 import json
 import math
-import os
-import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -125,24 +125,62 @@ def test_two_evaluations_in_one_folder_are_refused(clips, tmp_path):
             evaluate(tasks(clips, peer_point("pcm")), out)
 
 
+def test_processes_are_started_for_much_audio_or_when_asked_for(clips, tmp_path, monkeypatch):
+    def start(count, **_):
+        raise RuntimeError(f"{count} started")
+
+    monkeypatch.setattr("training.evaluation.run.ProcessPoolExecutor", start)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    todo = tasks(clips, peer_point("pcm"))
+    with pytest.raises(RuntimeError, match="2 started"):
+        evaluate(todo, tmp_path / "asked", processes=2)
+    assert len(evaluate(todo, tmp_path / "short").scores) == 2
+    soundfile.write(clips / "speech_en_a.wav", np.zeros(100 * RATE), RATE)
+    with pytest.raises(RuntimeError, match="3 started"):
+        evaluate(tasks(clips, peer_point("pcm"), peer_point("flac")), tmp_path / "long")
+
+
+def still_running(processes):
+    running = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+    return running
+
+
 @pytest.mark.slow
-def test_killed_it_goes_on_with_the_rest(clips, tmp_path, package):
+def test_killed_it_leaves_no_process_and_goes_on_with_the_rest(clips, tmp_path, package):
     out = tmp_path / "out"
-    for number in range(6):
-        (clips / f"speech_en_{number}.wav").write_bytes((clips / "speech_en_a.wav").read_bytes() + bytes([number]))
-    words = ["evaluate", package, "--compare", "--data", clips, "--out", out, "--processes", "1"]
-    command = [sys.executable, "-m", "nacre", *map(str, words)]
-    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+    audio = (clips / "speech_en_a.wav").read_bytes()
+    for number in range(40):
+        (clips / f"sound_{number}.wav").write_bytes(audio + bytes([number]))
+    for path in clips.glob("speech_*"):
+        path.unlink()
+    words = ["evaluate", package, "--compare", "--data", clips, "--out", out, "--bitrate-kbps", "2"]
+    command = [sys.executable, "-m", "nacre", *map(str, words), "--processes", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not (out / SCORES).is_file() or not lines(out):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    try:
+        assert len(started) >= 2
+        deadline = time.monotonic() + 3
+        while still_running(started):
+            assert time.monotonic() < deadline, started
+            time.sleep(0.05)
+    finally:
+        for orphan in still_running(started):
+            orphan.kill()
     kept = (out / SCORES).read_bytes()
-    result = CliRunner().invoke(cli, list(map(str, words)))
+    assert kept.count(b"\n") < 40
+    result = CliRunner().invoke(cli, [*map(str, words), "--processes", "1"])
     assert result.exit_code == 0, result.output
-    assert "scores of 8 clips" in result.output
+    assert "scores of 40 clips" in result.output
     assert (out / SCORES).read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
     assert len({line["key"] for line in lines(out)}) == len(lines(out))
     for name in ("report.html", "scores.csv", "summary.json", "card-package.md"):

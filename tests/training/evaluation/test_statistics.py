@@ -1,5 +1,4 @@
 import math
-import re
 
 import numpy as np
 import pytest
@@ -9,17 +8,12 @@ from hypothesis import strategies as st
 from codec.errors import DataError
 from training.evaluation.scores import Clip, Score
 from training.evaluation.statistics import (
-    bd_rate,
     compare_paired,
     compare_points,
     estimate_mean,
     holm,
-    rate_curve,
     signed_rank_p,
 )
-
-# Opus-like: quality rises by less and less.
-CURVE = [(6.0, 2.0), (12.0, 3.0), (24.0, 3.8), (48.0, 4.3)]
 
 
 def score(name="a.wav", bitrate=3.0, seconds=10.0, num_bytes=3750, **metrics):
@@ -145,80 +139,3 @@ def test_holm_leaves_undefined_members_out():
 def test_holm_lies_between_no_correction_and_bonferroni(p_values):
     for p, adjusted in zip(p_values, holm(p_values), strict=True):
         assert p <= adjusted <= min(1.0, len(p_values) * max(p_values))
-
-
-@pytest.mark.parametrize("factor", [0.5, 1.0, 1.25, 3.0])
-def test_bd_rate_of_scaled_bitrates_is_the_scale(factor):
-    test = [(kbps * factor, quality) for kbps, quality in reversed(CURVE)]
-    got = bd_rate(CURVE, test)
-    assert got.percent == pytest.approx(100 * (factor - 1), abs=1e-9)
-    assert (got.quality_low, got.quality_high, got.overlap) == (2.0, 4.3, 1.0)
-
-
-def test_bd_rate_where_lower_is_better():
-    distances = [(kbps, 5 - quality) for kbps, quality in CURVE]
-    halved = [(kbps / 2, distance) for kbps, distance in distances]
-    got = bd_rate(distances, halved, higher_is_better=False)
-    assert got.percent == pytest.approx(-50)
-    assert (got.quality_low, got.quality_high) == pytest.approx((0.7, 3.0))
-
-
-def test_bd_rate_of_straight_lines_is_the_mean_over_the_overlap():
-    # Quality is log2 of the bitrate, then half a bit more: at equal quality 2^-0.5 of the bits.
-    reference = [(2.0**bits, float(bits)) for bits in range(2, 6)]
-    test = [(2.0**bits, bits + 0.5) for bits in range(3, 9)]
-    got = bd_rate(reference, test)
-    assert got.percent == pytest.approx(100 * (2**-0.5 - 1))
-    assert (got.quality_low, got.quality_high) == (3.5, 5.0)
-    assert got.overlap == pytest.approx(1.5 / 6.5)
-
-
-def test_bd_rate_there_and_back_cancels():
-    other = [(5.0, 1.8), (11.0, 3.1), (30.0, 4.0), (60.0, 4.5)]
-    there, back = bd_rate(CURVE, other).percent, bd_rate(other, CURVE).percent
-    assert (1 + there / 100) * (1 + back / 100) == pytest.approx(1)
-
-
-def test_bd_rate_takes_two_points():
-    assert bd_rate(CURVE[:2], [(3.0, 2.0), (6.0, 3.0)]).percent == pytest.approx(-50)
-
-
-@pytest.mark.parametrize(
-    ("test", "reason"),
-    [
-        ([], r"the test curve has 0 defined point\(s\), but needs 2"),
-        ([(6.0, 2.0), (12.0, math.nan)], r"the test curve has 1 defined point\(s\)"),
-        ([(6.0, 4.4), (12.0, 4.6)], "no common range"),
-        ([(6.0, 3.0), (12.0, 2.0), (24.0, 4.0)], "the test curve gets worse from 6 to 12 kbps"),
-        ([(6.0, 3.0), (12.0, 3.0)], "no better at any higher bitrate"),
-        ([(6.0, 3.0), (6.0, 4.0)], "two points at one bitrate"),
-    ],
-)
-def test_there_is_no_bd_rate_without_two_rising_curves_that_overlap(test, reason):
-    got = bd_rate(CURVE, test)
-    assert re.search(reason, got.reason)
-    assert got.percent is None
-    assert got.overlap is None
-    assert bd_rate(test, CURVE).percent is None
-
-
-def test_a_small_dip_is_left_out_of_the_curve():
-    dipped = [*CURVE[:3], (36.0, 3.75), CURVE[3]]
-    assert bd_rate(CURVE, dipped).percent == pytest.approx(0)
-
-
-def test_a_bitrate_of_zero_is_refused():
-    with pytest.raises(DataError, match="a bitrate is 0 kbps but must be above 0"):
-        bd_rate(CURVE, [(0.0, 1.0), (6.0, 2.0)])
-
-
-def test_a_curve_is_of_clips_that_are_defined_at_every_point():
-    scores = [
-        score("a", 3.0, num_bytes=4_000, pesq=2.0),
-        score("b", 3.0, num_bytes=9_000, pesq=1.0),
-        score("a", 6.0, num_bytes=8_000, pesq=3.0),
-        score("b", 6.0, num_bytes=9_000, pesq=math.nan),
-    ]
-    assert rate_curve(scores, "pesq") == [(pytest.approx(3.2), 2.0), (pytest.approx(6.4), 3.0)]
-    assert rate_curve(scores, "stoi") == []
-    assert rate_curve([], "pesq") == []

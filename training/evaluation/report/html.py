@@ -18,7 +18,7 @@ from training.evaluation.report.sections import (
     test_tables,
 )
 from training.evaluation.report.style import SCRIPT, STYLE
-from training.evaluation.report.summary import ALL, Summary
+from training.evaluation.report.summary import Summary
 from training.evaluation.report.worst import LISTEN_SECONDS, WORST, Card, Sound, Worst
 from training.evaluation.statistics import ClipKey, clip_key
 
@@ -33,7 +33,7 @@ def page(summary: Summary, worst: Sequence[Worst], cards: Sequence[Card], title:
         ("savings", f"Bitrate against {anchor}", SAVINGS_TEXT.format(anchor=anchor), savings_table(summary)),
         ("curves", "Quality over bitrate", _curves_text(summary), curve_figures(summary)),
         ("clips", "Clip by clip", SCATTER_TEXT.format(anchor=anchor), scatter_figures(summary)),
-        ("kinds", "By kind and language", KINDS_TEXT, breakdowns(summary)),
+        ("languages", "By language", LANGUAGES_TEXT, breakdowns(summary)),
         ("tests", "Paired tests", TESTS_TEXT.format(count=counted(len(summary.tests), "test")), test_tables(summary)),
         ("worst", "Worst clips", WORST_TEXT.format(count=WORST), _worst_section(summary, worst, cards)),
         ("notes", "Notes", NOTES_TEXT, _notes_section(summary, notes)),
@@ -55,17 +55,19 @@ def page(summary: Summary, worst: Sequence[Worst], cards: Sequence[Card], title:
 
 
 SUMMARY_TEXT = (
-    "Means over all clips of an operating point, 95% bootstrap intervals below them. Click a heading to sort. Bold: no "
+    "Means over all clips of a kind, 95% bootstrap intervals below them; there are none over several kinds, as metrics "
+    "are taken at other rates or in other modes. Click a heading to sort. Bold: no "
     "lossy point with as few bits is as good on the same clips. kbps are all bytes over all seconds, with containers."
 )
 SAVINGS_TEXT = (
     "BD-rate: how much more or less bitrate than {anchor} a codec needs for the same value, averaged over the range "
-    "that both reach. Negative is good. A small share of the range says little."
+    "that both reach, with a 95% bootstrap interval over clips. Negative is good. A small share of the range says "
+    "little."
 )
 SCATTER_TEXT = (
     "Each dot is a clip: ours over {anchor} at the nearest measured bitrate. On the dashed line both are equal."
 )
-KINDS_TEXT = "The same means by kind of clip, and by language of speech."
+LANGUAGES_TEXT = "The same means by language of speech."
 TESTS_TEXT = (
     "Differences over the same clips, with 95% bootstrap intervals. p is of Wilcoxon's signed-rank test, corrected "
     "after Holm for all {count} of this report; significant is p below 0.05. Mind that A and B rarely cost the same."
@@ -82,9 +84,15 @@ FOOTER = (
 
 def _curves_text(summary: Summary) -> str:
     text = "Means with 95% intervals; hover or tap a point for its numbers, switch codecs off by their names."
-    lossless = [point.name for point in summary.points if point.bitrate_kbps is None]
-    if lossless:
-        text += f" Left out, as they have no nominal bitrate: {escape(', '.join(lossless))}."
+    lossless = dict.fromkeys(point.name for point in summary.points if point.bitrate_kbps is None)
+    empty = dict.fromkeys(
+        f"{point.name} ({point.kind})"
+        for point in summary.points
+        if point.bitrate_kbps is not None and not point.whole.measured_kbps
+    )
+    for names, why in ((lossless, "have no nominal bitrate"), (empty, "took no bytes")):
+        if names:
+            text += f" Left out, as they {why}: {escape(', '.join(names))}."
     return text
 
 
@@ -97,10 +105,8 @@ def _extent(summary: Summary) -> str:
     parts.append(", ".join(f"{escape(kind)} {count}" for kind, count in sorted(kinds.items())))
     if languages:
         parts.append(f"{counted(len(languages), 'language')} of speech")
-    parts.append(
-        f"{counted(len(summary.codecs), 'codec')} at {counted(len(summary.points), 'operating point')}, "
-        f"anchor {escape(summary.anchor)}"
-    )
+    points = counted(len({point.name for point in summary.points}), "operating point")
+    parts.append(f"{counted(len(summary.codecs), 'codec')} at {points}, anchor {escape(summary.anchor)}")
     return " · ".join(parts)
 
 
@@ -108,13 +114,13 @@ def _tiles(summary: Summary) -> str:
     """Return for each codec of ours how it stands against the anchor."""
     tiles = []
     for codec in summary.ours:
-        savings = [s for s in summary.savings if s.codec == codec and s.kind == ALL and s.saving.percent is not None]
+        savings = [s for s in summary.savings if s.codec == codec and s.saving.percent is not None]
         tests = [t for t in summary.tests if t.first.codec == codec and t.second.codec == summary.anchor]
         if not savings and not tests:
             continue
         clear = [a_is_better(test) for test in tests if test.significant]
         rates = "".join(
-            f"<dt>{escape(metric_info(s.metric).label)}</dt>"
+            f"<dt>{escape(metric_info(s.metric).label + (f', {s.kind}' if len(summary.kinds) > 1 else ''))}</dt>"
             f'<dd class="{"good" if (s.saving.percent or 0) < 0 else "bad"}">{signed(s.saving.percent or 0, 0)} %</dd>'
             for s in savings
         )
@@ -132,9 +138,9 @@ def _worst_section(summary: Summary, worst: Sequence[Worst], cards: Sequence[Car
     if not worst:
         return "<p>No clip of ours has a value.</p>"
     numbers = {clip_key_of(card): position for position, card in enumerate(cards, start=1)}
-    rows: dict[tuple[str, str], list[Worst]] = {}
+    rows: dict[tuple[str, str, str], list[Worst]] = {}
     for one in worst:
-        rows.setdefault((one.point.name, one.metric), []).append(one)
+        rows.setdefault((one.point.name, one.point.kind, one.metric), []).append(one)
     made = []
     for found in rows.values():
         cells = [Cell(html=escape(metric_info(found[0].metric).title), style="left")]

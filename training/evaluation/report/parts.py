@@ -90,8 +90,9 @@ def signed(value: float, digits: int) -> str:
 
 
 def point_name(summary: Summary, point: Point) -> str:
-    """Return an operating point's name as HTML, with its codec's colour."""
-    return f"{key(summary, point.codec)}{escape(point.name)}"
+    """Return an operating point's name as HTML, with its codec's colour, and its kind of clips if there are several."""
+    kind = f' <span class="badge">{escape(point.kind)}</span>' if len(summary.kinds) > 1 else ""
+    return f"{key(summary, point.codec)}{escape(point.name)}{kind}"
 
 
 def key(summary: Summary, codec: str) -> str:
@@ -107,8 +108,9 @@ def style_of(summary: Summary, codec: str) -> str:
 
 
 def order_key(summary: Summary, point: Point) -> str:
-    """Return what sorts operating points by codec and bitrate."""
-    return f"{summary.codecs.index(point.codec):03d} {point.whole.measured_kbps:012.3f}"
+    """Return what sorts operating points by codec, kind of clips and bitrate."""
+    codec, kind = summary.codecs.index(point.codec), summary.kinds.index(point.kind)
+    return f"{codec:03d} {kind:03d} {point.whole.measured_kbps:012.3f}"
 
 
 def point_row(summary: Summary, point: Point, cells: Sequence[Cell]) -> Row:

@@ -29,11 +29,7 @@ FLOOR_DB, CEILING_DB = -100.0, 0.0
 
 def panels(summary: Summary, metric: str) -> list[str]:
     """Return the kinds of clips that `metric` has curves for, or none."""
-    return [
-        kind
-        for kind in summary.kinds
-        if any((group := p.group(kind)) and has_value(group.metrics.get(metric)) for p in summary.lossy())
-    ]
+    return [kind for kind in summary.kinds if _with_values(summary.lossy(kind=kind), metric)]
 
 
 def has_value(estimate: object) -> bool:
@@ -57,11 +53,11 @@ def curves_png(summary: Summary, metric: str) -> bytes:
 def _draw_panel(axes: Axes, summary: Summary, info: MetricInfo, kind: str) -> None:
     rates: list[float] = []
     for number, codec in enumerate(summary.codecs):
-        points = _with_values(summary.lossy(codec), info.name, kind)
+        points = _with_values(summary.lossy(codec, kind), info.name)
         if not points:
             continue
-        kbps = [group.measured_kbps for p in points if (group := p.group(kind))]
-        found = [group.metrics[info.name] for p in points if (group := p.group(kind))]
+        kbps = [point.whole.measured_kbps for point in points]
+        found = [point.whole.metrics[info.name] for point in points]
         bars = [[_finite(e.mean - e.low) for e in found], [_finite(e.high - e.mean) for e in found]]
         _, colour, dash = codec_style(summary, number)
         axes.errorbar(
@@ -92,9 +88,10 @@ def codec_style(summary: Summary, number: int) -> tuple[str, str, str]:
     return f"s{hue + 1}" + (" again" if again else ""), COLOURS[hue], "--" if again else "-"
 
 
-def _with_values(points: list[Point], metric: str, kind: str) -> list[Point]:
-    found = [p for p in points if (group := p.group(kind)) and has_value(group.metrics.get(metric))]
-    return sorted(found, key=lambda p: (p.group(kind) or p.whole).measured_kbps)
+def _with_values(points: list[Point], metric: str) -> list[Point]:
+    """Return the points that have a mean of a metric, by measured bitrate."""
+    found = [point for point in points if has_value(point.whole.metrics.get(metric))]
+    return sorted(found, key=lambda point: point.whole.measured_kbps)
 
 
 def _rate_axis(axes: Axes, rates: list[float]) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from training.evaluation.metric_table import MetricInfo, metric_info
+from training.evaluation.metric_table import MetricInfo, in_order, metric_info
 from training.evaluation.report.parts import (
     MINUS,
     NONE,
@@ -26,7 +26,7 @@ from training.evaluation.report.parts import (
     table,
 )
 from training.evaluation.report.plots import has_value, panels
-from training.evaluation.report.summary import ALL, PairedTest, Point, Saving, Summary, judging, value_of
+from training.evaluation.report.summary import PairedTest, Point, Saving, Summary, judging, value_of
 from training.evaluation.report.svg import Line, Pair, Spot, curves_svg, scatter_svg
 from training.evaluation.statistics import clip_key, values_by_clip
 
@@ -34,21 +34,26 @@ ARROWS = {"higher": "↑ higher is better", "lower": "↓ lower is better", "non
 
 
 def summary_table(summary: Summary) -> str:
-    """Return a row for each operating point; bold is what no point of as few bits reaches on the same clips."""
-    infos = [metric_info(name) for name in summary.metrics]
+    """Return for each kind of clips a row an operating point; bold is what no point of as few bits reaches."""
+    best = _best(summary)
+    return "".join(_kind_table(summary, kind, best) for kind in summary.kinds)
+
+
+def _kind_table(summary: Summary, kind: str, best: set[tuple[str, str, str]]) -> str:
+    infos = [metric_info(name) for name in summary.metrics_of(kind)]
     columns = [("Operating point", ""), ("Clips", ""), ("kbps", "measured")]
     columns += [(info.label, _small_print(info)) for info in infos]
     columns += [("Encode", "times real time"), ("Decode", "times real time")]
-    best = _best(summary)
     rows = []
-    for point in summary.points:
+    for point in (point for point in summary.points if point.kind == kind):
         cells = [number(point.whole.clips, 0), number(point.whole.measured_kbps, 2)]
         for info in infos:
-            style = "best" if (point.name, info.name) in best else ""
+            style = "best" if (point.name, kind, info.name) in best else ""
             cells.append(estimate(point.whole.metrics.get(info.name), info, style))
         cells += [number(point.whole.encode_realtime, 1), number(point.whole.decode_realtime, 1)]
         rows.append(point_row(summary, point, cells))
-    return table("Means of all clips by operating point", columns, rows)
+    heading = f"<h3>{escape(kind)}</h3>" if len(summary.kinds) > 1 else ""
+    return heading + table(f"Means of all clips of {kind} by operating point", columns, rows)
 
 
 def _small_print(info: MetricInfo) -> str:
@@ -63,8 +68,7 @@ def savings_table(summary: Summary) -> str:
     rows = []
     for codec, kind in dict.fromkeys((saving.codec, saving.kind) for saving in summary.savings):
         found = {s.metric: s for s in summary.savings if (s.codec, s.kind) == (codec, kind)}
-        clips = "all clips" if kind == ALL else kind
-        cells = [Cell(html=escape(clips), style="left"), *(_saving_cell(found.get(metric)) for metric in metrics)]
+        cells = [Cell(html=escape(kind), style="left"), *(_saving_cell(found.get(metric)) for metric in metrics)]
         style = "ours" if codec in summary.ours else ""
         rows.append(Row(head=key(summary, codec) + escape(codec), key=codec, cells=cells, style=style))
     columns = [("Codec", ""), ("Over", ""), *((metric_info(m).label, "bitrate at equal quality") for m in metrics)]
@@ -77,12 +81,16 @@ def _saving_cell(found: Saving | None) -> Cell:
     saving, info = found.saving, metric_info(found.metric)
     if saving.percent is None:
         return Cell(html=f'{NONE}<small class="wrap">{escape(saving.reason)}</small>', value="")
-    small = ""
+    small = "" if saving.low is None or saving.high is None else f"<small>{_percents(saving.low, saving.high)}</small>"
     if saving.quality_low is not None and saving.quality_high is not None and saving.overlap is not None:
-        small = f"<small>{span(saving.quality_low, saving.quality_high, info)}</small>"
+        small += f"<small>{span(saving.quality_low, saving.quality_high, info)}</small>"
         small += f"<small>{saving.overlap:.0%} of the range</small>"
     style = "good" if saving.percent < 0 else "bad"
     return Cell(html=f"{signed(saving.percent, 0)} %{small}", value=saving.percent, style=style)
+
+
+def _percents(low: float, high: float) -> str:
+    return f"{signed(low, 0)} to {signed(high, 0)} %"
 
 
 def curve_figures(summary: Summary) -> str:
@@ -119,10 +127,10 @@ def _curve_figure(summary: Summary, metric: str, kind: str) -> str:
 
 def _line(summary: Summary, info: MetricInfo, position: int, kind: str) -> Line:
     codec, spots = summary.codecs[position], []
-    for point in summary.lossy(codec):
-        group = point.group(kind)
-        found = group.metrics.get(info.name) if group else None
-        if group is None or found is None or not has_value(found):
+    for point in summary.lossy(codec, kind):
+        group = point.whole
+        found = group.metrics.get(info.name)
+        if found is None or not has_value(found):
             continue
         text = f"{point.name}: {info.format(found.mean)} at {group.measured_kbps:.2f} kbps, n {found.count}"
         if math.isfinite(found.low):
@@ -169,23 +177,23 @@ def _scatter(summary: Summary, point: Point, other: Point, metric: str) -> str:
 
 
 def breakdowns(summary: Summary) -> str:
-    """Return a table for each metric: operating points over kinds of clips and languages of speech."""
+    """Return a table for each metric: operating points over languages of speech."""
     languages = sorted({language for point in summary.points for language in point.languages})
     parts: list[str] = []
-    for metric in summary.metrics:
+    spoken = [point for point in summary.points if point.languages]
+    for metric in in_order({name for point in spoken for name in point.whole.metrics}):
         info = metric_info(metric)
-        columns = [("Operating point", ""), ("kbps", "measured")]
-        columns += [(kind, "kind") for kind in summary.kinds] + [(language, "language") for language in languages]
+        columns = [("Operating point", ""), ("kbps", "measured"), *((language, "") for language in languages)]
         rows = []
-        for point in summary.points:
-            groups = [point.kinds.get(kind) for kind in summary.kinds] + [point.languages.get(one) for one in languages]
+        for point in spoken:
+            groups = [point.languages.get(one) for one in languages]
             cells = [estimate(group.metrics.get(metric) if group else None, info, count=True) for group in groups]
             rows.append(point_row(summary, point, [number(point.whole.measured_kbps, 2), *cells]))
-        body = table(f"{info.title} by kind and language", columns, rows, tall=True)
+        body = table(f"{info.title} by language", columns, rows, tall=True)
         badge = f'<span class="badge">{ARROWS[info.better]}</span>'
         opened = "" if parts else " open"
         parts.append(f"<details{opened}><summary>{escape(info.title)} {badge}</summary>{body}</details>\n")
-    return "".join(parts) or "<p>Nothing was measured.</p>"
+    return "".join(parts) or "<p>No clip tells its language.</p>"
 
 
 def test_tables(summary: Summary) -> str:
@@ -244,8 +252,8 @@ def _sortable(value: float) -> float | str:
     return value if math.isfinite(value) else ""
 
 
-def _best(summary: Summary) -> set[tuple[str, str]]:
-    """Return (point, metric) where no lossy point on the same clips has as few bits and is as good."""
+def _best(summary: Summary) -> set[tuple[str, str, str]]:
+    """Return (point, kind, metric) where no lossy point on the same clips has as few bits and is as good."""
     best = set()
     for metric in judging(summary.metrics):
         sign = 1 if metric_info(metric).better == "higher" else -1
@@ -259,5 +267,5 @@ def _best(summary: Summary) -> set[tuple[str, str]]:
             for point in sorted(points, key=lambda p: (p.whole.measured_kbps, -sign * p.whole.metrics[metric].mean)):
                 if (quality := sign * point.whole.metrics[metric].mean) > reached:
                     reached = quality
-                    best.add((point.name, metric))
+                    best.add((point.name, point.kind, metric))
     return best

@@ -1,8 +1,8 @@
 """What a report says in numbers: every operating point, paired tests between neighbours in rate, and rate savings.
 
-An operating point's bitrate is all its bytes over all its seconds, and its speed all its seconds over all its work.
-Its metrics are estimated over all clips, over each kind and over each language of speech. A clip for which a metric was
-never asked, as PESQ of music, doesn't count; one for which it has no value counts as undefined.
+All is by kind of clips: metrics of speech and of music are taken at other rates or in other modes, so a mean over both
+would be of neither. An operating point's bitrate is all its bytes over all its seconds, and its speed all its seconds
+over all its work. A clip for which a metric was never asked doesn't count; one for which it has no value is undefined.
 """
 
 from __future__ import annotations
@@ -13,24 +13,21 @@ from dataclasses import dataclass
 
 from codec.errors import DataError
 from training.evaluation.metric_table import in_order, metric_info
+from training.evaluation.rate_saving import RateSaving, rate_saving
 from training.evaluation.scores import Score
 from training.evaluation.statistics import (
     Estimate,
     PairedComparison,
-    RateSaving,
-    bd_rate,
     by_bitrate,
     compare_points,
     estimate_mean,
     holm,
-    rate_curve,
     values_by_clip,
 )
 
 LEVEL = 0.05
 # Two operating points whose measured bitrates differ by more than this factor are compared only with the anchor.
 COMPARABLE = 1.35
-ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +44,20 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One operating point: over all clips, by kind, and by language of speech; its `scores` by name of clip."""
+    """One operating point over the clips of one kind, and by language of speech; its `scores` by name of clip."""
 
     name: str
     codec: str
     bitrate_kbps: float | None
+    kind: str
     scores: tuple[Score, ...]
     whole: Group
-    kinds: dict[str, Group]
     languages: dict[str, Group]
-
-    def group(self, kind: str) -> Group | None:
-        """Return the group of a kind or of `ALL`, None if it has no such clips."""
-        return self.whole if kind == ALL else self.kinds.get(kind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedTest:
-    """Two operating points compared by one metric; `p_holm` is corrected for all tests of the report."""
+    """Two operating points of a kind compared by one metric; `p_holm` is corrected for all tests of the report."""
 
     metric: str
     first: Point
@@ -80,7 +73,7 @@ class PairedTest:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """The BD-rate of a codec against the anchor, over clips of one kind or of `ALL`."""
+    """The BD-rate of a codec against the anchor, over the clips of one kind."""
 
     codec: str
     metric: str
@@ -101,14 +94,18 @@ class Summary:
     tests: tuple[PairedTest, ...]
     savings: tuple[Saving, ...]
 
-    def lossy(self, codec: str | None = None) -> list[Point]:
-        """Return the points that have a nominal bitrate and bytes, of one codec or of all."""
-        found = [point for point in self.points if codec in (None, point.codec)]
+    def lossy(self, codec: str | None = None, kind: str | None = None) -> list[Point]:
+        """Return the points that have a nominal bitrate and bytes, of one codec and kind or of all."""
+        found = [point for point in self.points if codec in (None, point.codec) and kind in (None, point.kind)]
         return [point for point in found if point.bitrate_kbps is not None and point.whole.measured_kbps > 0]
 
+    def metrics_of(self, kind: str) -> list[str]:
+        """Return the metrics that clips of a kind were measured by."""
+        return [name for name in self.metrics if any(name in p.whole.metrics for p in self.points if p.kind == kind)]
+
     def nearest(self, point: Point, codec: str) -> Point | None:
-        """Return the point of `codec` whose measured bitrate is nearest to that of `point`, on a log scale."""
-        others = [other for other in self.lossy(codec) if other is not point]
+        """Return the point of `codec` whose bitrate on the same kind is nearest to that of `point`, on a log scale."""
+        others = [other for other in self.lossy(codec, point.kind) if other is not point]
         return min(others, key=lambda other: abs(math.log(_rate_ratio(other, point))), default=None)
 
 
@@ -123,9 +120,10 @@ def summarize(scores: Sequence[Score], anchor: str, ours: Sequence[str] | None =
     mine = tuple(ours) if ours is not None else _ours(scores, anchor)
     codecs = sorted({score.codec for score in scores}, key=lambda codec: _codec_rank(codec, scores, anchor, mine))
     points = [
-        _point(group)
+        point
         for codec in codecs
         for group in by_bitrate([score for score in scores if score.codec == codec]).values()
+        for point in _points(group)
     ]
     names = {name for score in scores for name in (*score.metrics, *score.undefined)}
     kinds = tuple(sorted({score.clip.kind for score in scores}))
@@ -168,19 +166,24 @@ def _codec_rank(codec: str, scores: Sequence[Score], anchor: str, ours: Sequence
     return (2 if any(s.bitrate_kbps is not None for s in scores if s.codec == codec) else 3), codec
 
 
-def _point(scores: Sequence[Score]) -> Point:
-    """Summarize one operating point."""
+def _points(scores: Sequence[Score]) -> list[Point]:
+    """Summarize one operating point, by kind of clips."""
     values_by_clip(scores, "")  # refuses a clip that is there twice
-    ordered = tuple(sorted(scores, key=lambda score: (score.clip.name, score.clip.seconds)))
+    ordered = sorted(scores, key=lambda score: (score.clip.name, score.clip.seconds))
     kinds = sorted({score.clip.kind for score in scores})
-    languages = sorted({score.clip.language for score in scores} - {""})
+    return [_point([score for score in ordered if score.clip.kind == kind]) for kind in kinds]
+
+
+def _point(ordered: Sequence[Score]) -> Point:
+    first = ordered[0]
+    languages = sorted({score.clip.language for score in ordered} - {""})
     return Point(
-        name=scores[0].point,
-        codec=scores[0].codec,
-        bitrate_kbps=scores[0].bitrate_kbps,
-        scores=ordered,
+        name=first.point,
+        codec=first.codec,
+        bitrate_kbps=first.bitrate_kbps,
+        kind=first.clip.kind,
+        scores=tuple(ordered),
         whole=_group(ordered),
-        kinds={kind: _group([score for score in ordered if score.clip.kind == kind]) for kind in kinds},
         languages={code: _group([score for score in ordered if score.clip.language == code]) for code in languages},
     )
 
@@ -245,27 +248,17 @@ def _pairs(summary: Summary) -> list[tuple[Point, Point]]:
 
 
 def _savings(summary: Summary) -> tuple[Saving, ...]:
-    """Return every lossy codec's BD-rate against the anchor, by each metric, over all clips and each kind."""
+    """Return every lossy codec's BD-rate against the anchor, by each metric over the clips of each kind."""
     savings = []
-    kinds = (ALL, *summary.kinds) if len(summary.kinds) > 1 else (ALL,)
     for codec in dict.fromkeys(point.codec for point in summary.lossy() if point.codec != summary.anchor):
-        for metric in judging(summary.metrics):
-            higher = metric_info(metric).better == "higher"
-            for kind in kinds:
-                curves = [rate_curve(_lossy_scores(summary, name, kind), metric) for name in (summary.anchor, codec)]
-                if any(curves):
-                    savings.append(
-                        Saving(codec=codec, metric=metric, kind=kind, saving=_saving(curves[0], curves[1], higher))
-                    )
+        for kind in summary.kinds:
+            reference, test = (_scores(summary.lossy(name, kind)) for name in (summary.anchor, codec))
+            for metric in judging(in_order({name for score in test for name in score.metrics})):
+                higher = metric_info(metric).better == "higher"
+                found = rate_saving(reference, test, metric, higher_is_better=higher)
+                savings.append(Saving(codec=codec, metric=metric, kind=kind, saving=found))
     return tuple(savings)
 
 
-def _saving(reference: list[tuple[float, float]], test: list[tuple[float, float]], higher: bool) -> RateSaving:
-    try:
-        return bd_rate(reference, test, higher_is_better=higher)
-    except DataError as error:
-        return RateSaving(percent=None, reason=str(error))
-
-
-def _lossy_scores(summary: Summary, codec: str, kind: str) -> list[Score]:
-    return [s for p in summary.lossy(codec) for s in p.scores if kind in (ALL, s.clip.kind)]
+def _scores(points: Sequence[Point]) -> list[Score]:
+    return [score for point in points for score in point.scores]

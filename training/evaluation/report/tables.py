@@ -1,4 +1,7 @@
-"""A report's tables for other programs: scores.csv, summary.csv, summary.json. What has no value is empty or null."""
+"""A report's tables for other programs: CSV and JSON. What has no value is empty or null.
+
+Spreadsheets run text that starts as a formula does, and names of files may: in CSV such text follows an apostrophe.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,23 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from training.evaluation.report.summary import ALL, Group, PairedTest, Point, Saving, Summary, value_of
+from training.evaluation.report.summary import Group, PairedTest, Point, Saving, Summary, value_of
 from training.evaluation.statistics import Estimate
 
 Cell = str | int | float | None
+SAVING_COLUMNS = (
+    "codec",
+    "metric",
+    "kind",
+    "percent",
+    "low",
+    "high",
+    "overlap",
+    "quality_low",
+    "quality_high",
+    "reason",
+)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def scores_csv(summary: Summary) -> str:
@@ -33,19 +49,25 @@ def scores_csv(summary: Summary) -> str:
 
 
 def summary_csv(summary: Summary) -> str:
-    """Return a row for each operating point over all clips, each kind and each language."""
-    head = ["codec", "bitrate_kbps", "group", "value", "clips", "measured_kbps", "encode_realtime", "decode_realtime"]
+    """Return a row for each operating point over the clips of each kind, and of each language of speech."""
+    head = ["codec", "bitrate_kbps", "kind", "language", "clips", "measured_kbps", "encode_realtime", "decode_realtime"]
     for metric in summary.metrics:
         head += [metric, f"{metric}_low", f"{metric}_high", f"{metric}_n", f"{metric}_undefined"]
     rows = []
     for point in summary.points:
-        for group, value, found in _groups(point):
-            row: list[Cell] = [point.codec, point.bitrate_kbps, group, value, found.clips, found.measured_kbps]
+        for language, found in _groups(point):
+            row: list[Cell] = [point.codec, point.bitrate_kbps, point.kind, language, found.clips, found.measured_kbps]
             row += [found.encode_realtime, found.decode_realtime]
             for metric in summary.metrics:
                 row += _estimate_cells(found.metrics.get(metric))
             rows.append(row)
     return _csv(head, rows)
+
+
+def savings_csv(summary: Summary) -> str:
+    """Return a row for each BD-rate."""
+    rows = [list(_saving_fields(saving).values()) for saving in summary.savings]
+    return _csv(SAVING_COLUMNS, rows)
 
 
 def summary_json(summary: Summary, title: str, notes: Sequence[str]) -> str:
@@ -63,10 +85,10 @@ def summary_json(summary: Summary, title: str, notes: Sequence[str]) -> str:
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _groups(point: Point) -> Iterator[tuple[str, str, Group]]:
-    yield ALL, "", point.whole
-    yield from (("kind", kind, group) for kind, group in point.kinds.items())
-    yield from (("language", language, group) for language, group in point.languages.items())
+def _groups(point: Point) -> Iterator[tuple[str, Group]]:
+    """Yield all clips of the point, then those of each language."""
+    yield "", point.whole
+    yield from point.languages.items()
 
 
 def _point_fields(point: Point) -> dict[str, Any]:
@@ -74,8 +96,8 @@ def _point_fields(point: Point) -> dict[str, Any]:
         "point": point.name,
         "codec": point.codec,
         "bitrate_kbps": point.bitrate_kbps,
+        "kind": point.kind,
         **_group_fields(point.whole),
-        "kinds": {kind: _group_fields(group) for kind, group in point.kinds.items()},
         "languages": {language: _group_fields(group) for language, group in point.languages.items()},
     }
 
@@ -104,6 +126,7 @@ def _estimate_fields(estimate: Estimate) -> dict[str, Any]:
 def _test_fields(test: PairedTest) -> dict[str, Any]:
     return {
         "metric": test.metric,
+        "kind": test.first.kind,
         "first": test.first.name,
         "second": test.second.name,
         "difference": _estimate_fields(test.comparison.difference),
@@ -113,13 +136,15 @@ def _test_fields(test: PairedTest) -> dict[str, Any]:
     }
 
 
-def _saving_fields(saving: Saving) -> dict[str, Any]:
+def _saving_fields(saving: Saving) -> dict[str, Cell]:
     rate = saving.saving
     return {
         "codec": saving.codec,
         "metric": saving.metric,
         "kind": saving.kind,
         "percent": rate.percent,
+        "low": rate.low,
+        "high": rate.high,
         "overlap": rate.overlap,
         "quality_low": rate.quality_low,
         "quality_high": rate.quality_high,
@@ -138,10 +163,15 @@ def _number(value: float) -> float | None:
 
 
 def _csv(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Return a CSV file; None and numbers that aren't finite become empty cells."""
+    """Return a CSV file (RFC 4180): None and numbers that aren't finite are empty cells, and no text is a formula."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        writer.writerow(["" if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in row])
+    writer = csv.writer(text)  # with lines that end in \r\n; else a \r in a name, unquoted, would end one too
+    for row in (head, *rows):
+        writer.writerow([_csv_cell(cell) for cell in row])
     return text.getvalue()
+
+
+def _csv_cell(cell: Cell) -> Cell:
+    if isinstance(cell, str):
+        return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+    return "" if isinstance(cell, float) and not math.isfinite(cell) else cell

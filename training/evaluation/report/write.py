@@ -3,8 +3,9 @@
     OUT/report.html           everything, in one file: tables, curves, tests, the worst clips with their sound
     OUT/curves_<metric>.png   the metric over measured kbps, a panel for each kind of clips
     OUT/scores.csv            a row for each clip and operating point
-    OUT/summary.csv           a row for each operating point over all clips, each kind and each language
-    OUT/summary.json          the same, with paired tests and BD-rates
+    OUT/summary.csv           a row for each operating point over the clips of each kind and of each language
+    OUT/bd_rates.csv          a row for each codec, kind and metric: bitrate at equal quality against the anchor
+    OUT/summary.json          both, with paired tests
 
 The same scores, notes and sound give the same bytes, as there is no date in them.
 """
@@ -20,7 +21,7 @@ from codec.files import write_bytes
 from training.evaluation.report.html import page
 from training.evaluation.report.plots import curves_png, panels
 from training.evaluation.report.summary import Summary, summarize
-from training.evaluation.report.tables import scores_csv, summary_csv, summary_json
+from training.evaluation.report.tables import savings_csv, scores_csv, summary_csv, summary_json
 from training.evaluation.report.worst import AudioSource, find_worst, make_cards
 from training.evaluation.scores import Score
 
@@ -34,6 +35,7 @@ class ReportFiles:
     html: Path
     scores_csv: Path
     summary_csv: Path
+    bd_rates_csv: Path
     summary_json: Path
     curves: dict[str, Path]
     numbers: Summary
@@ -71,6 +73,7 @@ def write_report(
         "report.html": page(summary, worst, cards, title, notes),
         "scores.csv": scores_csv(summary),
         "summary.csv": summary_csv(summary),
+        "bd_rates.csv": savings_csv(summary),
         "summary.json": summary_json(summary, title, notes),
     }
     for name, text in texts.items():
@@ -80,6 +83,7 @@ def write_report(
         html=out / "report.html",
         scores_csv=out / "scores.csv",
         summary_csv=out / "summary.csv",
+        bd_rates_csv=out / "bd_rates.csv",
         summary_json=out / "summary.json",
         curves=_write_curves(out, summary),
         numbers=summary,
