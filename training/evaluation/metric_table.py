@@ -116,8 +116,8 @@ _METRICS = (
         label="Mel distance",
         better="lower",
         low=0,
-        source="DAC (arXiv 2306.06546), windows of 2048 and 512 samples with 150 and 80 bands",
-        bad_at="Phase and anything below its floor; it depends on level.",
+        source="DAC (arXiv 2306.06546), log10 magnitudes at windows of 32 to 2048 samples with 5 to 320 bands, summed",
+        bad_at="Phase, and weighing: a band lost to a low-pass counts for more than it sounds.",
     ),
     MetricInfo(
         name="log_spectral_distance_db",
