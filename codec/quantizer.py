@@ -188,5 +188,8 @@ class ResidualVectorQuantizer(nn.Module):
 
 
 def rows_of_latents(latents: Tensor) -> Tensor:
-    """Lay latents [B, D, L] out as rows [B * L, D] in fp32."""
-    return latents.transpose(1, 2).reshape(-1, latents.shape[1]).float()
+    """Lay latents [B, D, L] out as rows [B * L, D] in fp32.
+
+    In memory too, where one item alone would stay columns: products of columns sum in another order.
+    """
+    return latents.transpose(1, 2).reshape(-1, latents.shape[1]).float().contiguous()

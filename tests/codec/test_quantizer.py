@@ -3,7 +3,7 @@ import torch
 
 from codec.config import QuantizerConfig
 from codec.kmeans import nearest
-from codec.quantizer import ResidualVectorQuantizer
+from codec.quantizer import ResidualVectorQuantizer, rows_of_latents
 
 CONFIG = QuantizerConfig(num_quantizers=3, codebook_size=16, ema_decay=0.9, dead_share=0.05)
 
@@ -41,6 +41,15 @@ def test_more_stages_code_better():
     quantizer, z = make_quantizer().eval(), latents(1)
     errors = [(quantizer.decode(quantizer.encode(z, k)) - z).square().mean() for k in (1, 2, 3)]
     assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_rows_lie_alike_whatever_the_batch(batch):
+    """A view of columns, as one item's latents are, gets other bits from the same product."""
+    latents = torch.randn(batch, 8, 5)
+    rows = rows_of_latents(latents)
+    assert rows.stride() == (8, 1)
+    assert torch.equal(rows[:5], latents[0].T)
 
 
 def test_dropout_masks_per_item():
