@@ -99,6 +99,9 @@ class CodecConfig:
         check(self.channels in (1, 2), "channels", self.channels, "1 or 2")
         check(1 <= self.hop_length <= 65535, "hop_length", self.hop_length, "from 1 to 65535")
         self.network.check_hop(self.hop_length)
+        if isinstance(self.network, NacreConfig):
+            levels = self.channels * self.network.level_bands
+            check(self.latent_dim > levels, "latent_dim", self.latent_dim, f"above channels * level_bands = {levels}")
 
     @property
     def frame_rate(self) -> float:

@@ -18,7 +18,7 @@ from codec.dac.decoder import DacDecoder
 from codec.dac.encoder import DacEncoder
 from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
-from codec.nacre.linear_skip import fit_linear_codec
+from codec.nacre.gain_shape import fit_gain_shape
 from codec.seanet.decoder import SeanetDecoder
 from codec.seanet.encoder import SeanetEncoder
 
@@ -37,12 +37,12 @@ class Family:
 
 
 def start_nacre(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:
-    """Fit the linear skip to audio [B, C, T], and let the network start from it."""
+    """Fit the transform codec to audio [B, C, T], and let the network start from it."""
     assert isinstance(encoder, Encoder)
     assert isinstance(decoder, Decoder)
-    linear = fit_linear_codec(encoder.pad(audio), encoder.hop_length, encoder.skip.out_features)
-    encoder.start_from(linear.analysis)
-    decoder.start_from(linear.synthesis)
+    fitted = fit_gain_shape(encoder.analysis, encoder.frames(audio), encoder.shape.out_features)
+    encoder.start_from(fitted)
+    decoder.start_from(fitted)
 
 
 def start_from_chance(encoder: nn.Module, decoder: nn.Module, audio: Tensor) -> None:

@@ -1,9 +1,9 @@
 """Layers in the words that ONNX has, swapped into a copy of a codec before it is exported.
 
-ONNX has no complex numbers, torch's exporter has no LSTM of unknown length, and what Python decides by a length, or
+Torch's exporter has no LSTM of unknown length, and what Python decides by a length, or
 loops over, would be fixed in the graph. Each class here computes what its parent does, by other means.
 
-Axes: hidden [B, C, T]; steps [B, L, C]; spectra [B, L, C, F]; N samples a transform.
+Axes: hidden [B, C, T]; steps [B, L, C].
 """
 
 from __future__ import annotations
@@ -17,27 +17,10 @@ from torch import Tensor, nn
 from codec.config import QuantizerConfig
 from codec.factorized import FactorizedResidualVectorQuantizer
 from codec.model import Codec
-from codec.nacre.decoder import InverseSTFTHead
 from codec.quantizer import ResidualVectorQuantizer
 from codec.seanet.convolution import PaddedConv, pad
 
 LSTM_VERSION = 14  # of ONNX's operator, the one that opset 18 has
-
-
-class MatrixInverseSTFTHead(InverseSTFTHead):
-    """The inverse transform as one product with a real, windowed basis [2 F, N]."""
-
-    basis: Tensor
-
-    def prepare(self) -> None:
-        """Make the basis: the inverse transforms of a one and of an i at each frequency."""
-        ones = torch.eye(self.fft_length // 2 + 1, dtype=torch.float64)
-        basis = torch.fft.irfft(torch.cat([ones + 0j, 1j * ones]), n=self.fft_length) * self.window.double().cpu()
-        self.register_buffer("basis", basis.float().to(self.window.device), persistent=False)
-
-    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
-        """Map the parts of a spectrum, both [B, L, C, F], to windowed frames [B, L, C, N]."""
-        return torch.cat([real, imaginary], dim=-1) @ self.basis
 
 
 class AnyLengthConv(PaddedConv):
@@ -131,7 +114,6 @@ def _places(codes: Tensor, config: QuantizerConfig) -> Tensor:
 
 # What is computed by another class once it is to be exported.
 REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
-    InverseSTFTHead: MatrixInverseSTFTHead,
     PaddedConv: AnyLengthConv,
     nn.LSTM: OperatorLSTM,
     ResidualVectorQuantizer: AnyDepthQuantizer,
@@ -144,6 +126,6 @@ def in_onnx_words(codec: Codec) -> Codec:
     exportable = copy.deepcopy(codec).eval().requires_grad_(False)
     for module in exportable.modules():
         module.__class__ = REPLACEMENTS.get(type(module), type(module))
-        if isinstance(module, MatrixInverseSTFTHead | OperatorLSTM):
+        if isinstance(module, OperatorLSTM):
             module.prepare()
     return exportable

@@ -14,10 +14,8 @@ from codec.segmentation import Segmentation
 NETWORK = {
     "width": 16,
     "encoder_blocks": 1,
-    "decoder_blocks": 1,
-    "decoder_blocks_upsampled": 1,
-    "frame_length": 64,
-    "fft_length": 64,
+    "decoder_blocks": 2,
+    "level_bands": 3,
     "kernel_size": 3,
 }
 # The network of a training configuration, at hops of 160 samples.
@@ -25,10 +23,8 @@ TRAINED_NETWORK = {
     "width": 16,
     "expansion": 2,
     "encoder_blocks": 1,
-    "decoder_blocks": 1,
-    "decoder_blocks_upsampled": 1,
-    "frame_length": 320,
-    "fft_length": 320,
+    "decoder_blocks": 2,
+    "level_bands": 4,
 }
 
 

@@ -1,9 +1,6 @@
-"""Decoder of the `nacre` family: ConvNeXt blocks, upsampling in time between them, and an inverse STFT head.
+"""Decoder of the `nacre` family: a gain-shape transform codec, and ConvNeXt blocks that correct its levels and shape.
 
-The head follows Vocos (arXiv 2306.00814), with one deviation: instead of an angle it predicts a vector, normalised to
-unit length (a unit phasor), which has no wrap-around and learned far faster here.
-
-Axes: latents [B, D, L]; hidden [B, L, W]; spectrum [B, L * U, C, F]; reconstruction [B, C, L * hop].
+Axes: latents [B, D, L]; hidden [B, L, W]; levels, shape, frames as in codec/nacre/gain_shape.py; audio [B, C, L * hop].
 """
 
 from dataclasses import dataclass
@@ -15,70 +12,19 @@ from codec.config import CodecConfig
 from codec.nacre.config import NacreConfig
 from codec.nacre.convnext import ConvNeXtBlock, extend_blocks, start_blocks
 from codec.nacre.framing import extend_sum, overlap_add
-from codec.nacre.linear_skip import LinearSynthesis
+from codec.nacre.gain_shape import LEVEL_SCALE, GainShape, GainShapeSynthesis
 from codec.steady import SteadyLinear
-
-MAX_LOG_MAGNITUDE = 5.0
-PHASOR_EPSILON = 1e-4
-
-
-class InverseSTFTHead(nn.Module):
-    """Map hidden [B, L, W] to audio [B, C, L * hop] through predicted magnitudes and unit phasors."""
-
-    window: Tensor
-
-    def __init__(self, config: CodecConfig) -> None:
-        super().__init__()
-        network = config.network
-        assert isinstance(network, NacreConfig)
-        self.channels = config.channels
-        self.fft_length = network.fft_length
-        self.hop_length = config.hop_length // network.upsampling
-        self.before = network.transform_before(config.hop_length)
-        self.project = SteadyLinear(network.width, self.channels * 3 * (self.fft_length // 2 + 1))
-        self.register_buffer("window", torch.hann_window(self.fft_length), persistent=False)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Map hidden [B, L, W] to audio [B, C, L * hop]."""
-        return overlap_add(self.transform(hidden), self.hop_length, self.before) * self.gain
-
-    @property
-    def gain(self) -> float:
-        """What undoes the sum of the windows that overlap."""
-        return self.hop_length / (0.5 * self.fft_length)
-
-    def transform(self, hidden: Tensor) -> Tensor:
-        """Map hidden [B, L, W] to windowed frames [B, L, C, fft_length], to be added up; in fp32."""
-        parts = self.project(hidden).float()
-        with torch.autocast(hidden.device.type, enabled=False):
-            log_magnitude, real, imaginary = parts.unflatten(-1, (self.channels, 3, -1)).unbind(-2)
-            magnitude = log_magnitude.clamp(max=MAX_LOG_MAGNITUDE).exp()
-            magnitude = magnitude * torch.rsqrt(real.square() + imaginary.square() + PHASOR_EPSILON)
-            return self.inverse(magnitude * real, magnitude * imaginary)
-
-    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
-        """Map the parts of a spectrum, both [B, L, C, F], to windowed frames [B, L, C, fft_length]."""
-        return torch.fft.irfft(torch.complex(real, imaginary), n=self.fft_length) * self.window
-
-    @torch.no_grad()
-    def quieten(self) -> None:
-        """Start near silence."""
-        self.project.weight.mul_(0.3)
-        self.project.bias.unflatten(0, (self.channels, 3, -1))[:, 0].fill_(-3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderState:
-    """What a causal decoder holds: each block's `past` [B, memory, W], and the sums still open.
+    """What a causal decoder holds: each block's `past` [B, memory, W], and the sum still open, `tail` [B, C, hop].
 
-    `head` [B, C, fft_length - part] and `skip` [B, C, hop] both begin one hop behind the frames heard; that hop doesn't
-    exist until one was: `started`.
+    The tail begins one hop behind the frames heard; that hop doesn't exist until one was: `started`.
     """
 
     pasts: tuple[Tensor, ...]
-    pasts_upsampled: tuple[Tensor, ...]
-    head: Tensor
-    skip: Tensor
+    tail: Tensor
     started: bool
 
 
@@ -89,38 +35,30 @@ class Decoder(nn.Module):
         super().__init__()
         network = config.network
         assert isinstance(network, NacreConfig)
-        width, upsampling = network.width, network.upsampling
-
-        def blocks(count: int) -> nn.Sequential:
-            return nn.Sequential(*(ConvNeXtBlock(network) for _ in range(count)))
-
         self.can_stream = network.causal
-        self.upsampling = upsampling
-        self.embed = SteadyLinear(config.latent_dim, width)
-        self.blocks = blocks(network.decoder_blocks)
-        self.upsample = SteadyLinear(width, upsampling * width)
-        self.blocks_upsampled = blocks(network.decoder_blocks_upsampled)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.head = InverseSTFTHead(config)
-        self.skip = LinearSynthesis(config)
+        self.channels = config.channels
+        self.hop_length = config.hop_length
+        self.before = network.frame_before(config.hop_length)
+        self.levels = config.channels * network.level_bands
+        coefficients = config.channels * config.hop_length
+        self.level = SteadyLinear(self.levels, self.levels)
+        self.shape = SteadyLinear(config.latent_dim - self.levels, coefficients, bias=False)
+        self.embed = SteadyLinear(config.latent_dim, network.width)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(network) for _ in range(network.decoder_blocks)))
+        self.norm = nn.LayerNorm(network.width, eps=1e-6)
+        self.correct = SteadyLinear(network.width, self.levels + coefficients)
+        self.synthesis = GainShapeSynthesis(config)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents [B, D, L] to a reconstruction [B, C, L * hop] in fp32."""
         latents = latents.transpose(1, 2)
-        hidden = self.blocks(self.embed(latents))
-        hidden = self.blocks_upsampled(self.upsampled(hidden))
-        return self.head(self.norm(hidden)) + self.skip(latents)
+        frames = self.synthesise(latents, self.blocks(self.embed(latents)))
+        return overlap_add(frames, self.hop_length, self.before)
 
     def start(self, batch_size: int) -> DecoderState:
         """Return the state of a causal decoder before the first frame."""
-        head, skip, weight = self.head, self.skip, self.skip.weight
-        return DecoderState(
-            pasts=start_blocks(self.blocks, batch_size),
-            pasts_upsampled=start_blocks(self.blocks_upsampled, batch_size),
-            head=weight.new_zeros(batch_size, head.channels, head.fft_length - head.hop_length),
-            skip=weight.new_zeros(batch_size, head.channels, skip.hop_length),
-            started=False,
-        )
+        tail = self.embed.weight.new_zeros(batch_size, self.channels, self.hop_length)
+        return DecoderState(pasts=start_blocks(self.blocks, batch_size), tail=tail, started=False)
 
     def extend(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Map latents [B, D, L] that follow `state` to the audio [B, C, T] that they make final, and the next state.
@@ -129,25 +67,27 @@ class Decoder(nn.Module):
         """
         latents = inputs.transpose(1, 2)
         hidden, pasts = extend_blocks(self.blocks, self.embed(latents), state.pasts)
-        hidden, upsampled = extend_blocks(self.blocks_upsampled, self.upsampled(hidden), state.pasts_upsampled)
-        frames = self.head.transform(self.norm(hidden))
-        audio, head = extend_sum(frames, self.head.hop_length, state.head)
-        skipped, skip = extend_sum(self.skip.synthesise(latents), self.skip.hop_length, state.skip)
-        following = DecoderState(pasts=pasts, pasts_upsampled=upsampled, head=head, skip=skip, started=True)
-        return (audio * self.head.gain + skipped)[..., 0 if state.started else self.skip.hop_length :], following
+        audio, tail = extend_sum(self.synthesise(latents, hidden), self.hop_length, state.tail)
+        return audio[..., 0 if state.started else self.hop_length :], DecoderState(pasts=pasts, tail=tail, started=True)
 
     def flush(self, state: DecoderState) -> Tensor:
         """Return the last hop [B, C, hop], as it is without a next frame; nothing if there was none at all."""
-        length = self.skip.hop_length if state.started else 0
-        return state.head[..., :length] * self.head.gain + state.skip[..., :length]
+        return state.tail[..., : self.hop_length if state.started else 0]
 
-    def upsampled(self, hidden: Tensor) -> Tensor:
-        """Map hidden [B, L, W] to [B, L * U, W]."""
-        batch, count, width = hidden.shape
-        return self.upsample(hidden).view(batch, count * self.upsampling, width)
+    def synthesise(self, latents: Tensor, hidden: Tensor) -> Tensor:
+        """Map latents [B, L, D] and the last block's hidden [B, L, W] to frames [B, L, C, N], to be added up."""
+        corrections = self.correct(self.norm(hidden)).float()
+        with torch.autocast(latents.device.type, enabled=False):
+            decoded = latents.float()
+            levels = self.level(decoded[..., : self.levels]) + corrections[..., : self.levels]
+            shape = self.shape(decoded[..., self.levels :]) + corrections[..., self.levels :]
+        return self.synthesis(levels.unflatten(-1, (self.channels, -1)), shape.unflatten(-1, (self.channels, -1)))
 
     @torch.no_grad()
-    def start_from(self, synthesis: Tensor) -> None:
-        """Start training from a linear codec: set the skip to `synthesis` [N, D] and quieten the network's part."""
-        self.skip.weight.copy_(synthesis)
-        self.head.quieten()
+    def start_from(self, fitted: GainShape) -> None:
+        """Start training from a transform codec that was fitted to audio; shrink the network's part."""
+        nn.init.eye_(self.level.weight).div_(LEVEL_SCALE)
+        self.level.bias.copy_(fitted.mean)
+        self.shape.weight.copy_(fitted.axes / fitted.scale)
+        self.correct.weight.mul_(0.05)
+        self.correct.bias.zero_()

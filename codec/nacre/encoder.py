@@ -1,8 +1,8 @@
-"""Encoder of the `nacre` family: linear frames, ConvNeXt blocks, and the linear skip.
+"""Encoder of the `nacre` family: a gain-shape transform codec, and ConvNeXt blocks that correct its latents.
 
-Measured against an STFT front end in the first minutes of training, linear frames of two hops did better.
+The blocks see levels and shape rather than samples, so what they see hardly depends on loudness.
 
-Axes: audio [B, C, T]; hidden [B, L, W]; latents [B, D, L].
+Axes: audio [B, C, T]; frames [B, L, C, N]; hidden [B, L, W]; latents [B, D, L].
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from codec.config import CodecConfig
 from codec.nacre.config import NacreConfig
 from codec.nacre.convnext import ConvNeXtBlock, extend_blocks, start_blocks
 from codec.nacre.framing import split_frames
-from codec.nacre.linear_skip import LinearAnalysis
+from codec.nacre.gain_shape import LEVEL_SCALE, GainShape, GainShapeAnalysis
 from codec.rows import pad_items, steady_items
 from codec.steady import SteadyLinear
 
@@ -38,14 +38,17 @@ class Encoder(nn.Module):
         self.channels = config.channels
         self.can_stream = network.causal
         self.hop_length = config.hop_length
-        self.frame_length = network.frame_length
         self.before = network.frame_before(config.hop_length)
-        self.embed = SteadyLinear(config.channels * network.frame_length, network.width)
+        levels = config.channels * network.level_bands
+        coefficients = config.channels * config.hop_length
+        self.analysis = GainShapeAnalysis(config)
+        self.level = SteadyLinear(levels, levels)
+        self.shape = SteadyLinear(coefficients, config.latent_dim - levels, bias=False)
+        self.embed = SteadyLinear(levels + coefficients, network.width)
         self.norm_in = nn.LayerNorm(network.width, eps=1e-6)
         self.blocks = nn.Sequential(*(ConvNeXtBlock(network) for _ in range(network.encoder_blocks)))
         self.norm_out = nn.LayerNorm(network.width, eps=1e-6)
         self.project = SteadyLinear(network.width, config.latent_dim)
-        self.skip = LinearAnalysis(config)
 
     def forward(self, audio: Tensor, inside: Tensor | None = None) -> Tensor:
         """Map audio [B, C, T] to latents [B, D, L] in fp32.
@@ -53,21 +56,18 @@ class Encoder(nn.Module):
         `inside` [B, L], bool, tells which frames belong to an item whose audio beyond them is zero; those get what they
         would get alone.
         """
-        audio = self.pad(audio)
-        frames = split_frames(audio, self.frame_length, self.hop_length, self.before).flatten(2)
-        hidden = self.norm_in(self.embed(frames))
+        hidden, latents = self.analyse(self.frames(audio))
         if inside is None:
             hidden = self.blocks(hidden)
         else:
             hidden = hidden * inside[..., None]
             for block in self.blocks:
                 hidden = block(hidden) * inside[..., None]
-        return self.finish(hidden, self.skip(audio))
+        return self.finish(hidden, latents)
 
     def start(self, batch_size: int) -> EncoderState:
         """Return the state of a causal encoder before anything was heard."""
-        memory = max(self.before, self.skip.before)
-        audio = self.embed.weight.new_zeros(batch_size, self.channels, memory)
+        audio = self.embed.weight.new_zeros(batch_size, self.channels, self.before)
         return EncoderState(audio=audio, pasts=start_blocks(self.blocks, batch_size))
 
     def extend(self, inputs: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
@@ -78,11 +78,11 @@ class Encoder(nn.Module):
         batch, _, length = inputs.shape
         items = steady_items(batch, length // self.hop_length)
         seen = pad_items(torch.cat([state.audio, inputs], dim=-1), items)
-        hidden = self.norm_in(self.embed(self._frames(seen, length, self.frame_length).flatten(2)))
+        frames = seen.unfold(-1, 2 * self.hop_length, self.hop_length).transpose(1, 2)
+        hidden, latents = self.analyse(frames)
         hidden, pasts = extend_blocks(self.blocks, hidden, tuple(pad_items(past, items) for past in state.pasts))
-        skipped = self.skip.analyse(self._frames(seen, length, 2 * self.hop_length))
         following = EncoderState(audio=seen[:batch, :, length:], pasts=tuple(past[:batch] for past in pasts))
-        return self.finish(hidden, skipped)[:batch], following
+        return self.finish(hidden, latents)[:batch], following
 
     def flush(self, rest: Tensor, state: EncoderState) -> Tensor:
         """Return the latents [B, D, 0 or 1] of `rest` [B, C, less than a hop], filled up with zeros."""
@@ -90,22 +90,31 @@ class Encoder(nn.Module):
             return rest.new_zeros(len(rest), self.project.out_features, 0)
         return self.extend(self.pad(rest), state)[0]
 
-    def _frames(self, seen: Tensor, length: int, frame_length: int) -> Tensor:
-        """Cut the frames [B, L, C, frame_length] that end within the last `length` samples of seen [B, C, T]."""
-        start = seen.shape[-1] - length - (frame_length - self.hop_length)
-        return seen[..., start:].unfold(-1, frame_length, self.hop_length).transpose(1, 2)
+    def analyse(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Map frames [B, L, C, N] to the first block's hidden [B, L, W] and the transform codec's latents [B, L, D]."""
+        levels, shape = (part.flatten(2) for part in self.analysis(frames))
+        with torch.autocast(frames.device.type, enabled=False):
+            scaled = self.level(levels)
+            latents = torch.cat([scaled, self.shape(shape)], dim=-1)
+        return self.norm_in(self.embed(torch.cat([scaled, shape], dim=-1))), latents
 
-    def finish(self, hidden: Tensor, skipped: Tensor) -> Tensor:
-        """Map the last block's hidden [B, L, W] and the linear skip's [B, L, D] to latents [B, D, L]."""
-        return (self.project(self.norm_out(hidden)).float() + skipped).transpose(1, 2)
+    def finish(self, hidden: Tensor, latents: Tensor) -> Tensor:
+        """Map the last block's hidden [B, L, W] and the transform codec's latents [B, L, D] to latents [B, D, L]."""
+        return (self.project(self.norm_out(hidden)).float() + latents).transpose(1, 2)
+
+    def frames(self, audio: Tensor) -> Tensor:
+        """Cut audio [B, C, T] into frames of two hops [B, L, C, N]."""
+        return split_frames(self.pad(audio), 2 * self.hop_length, self.hop_length, self.before)
 
     def pad(self, audio: Tensor) -> Tensor:
         """Zero-pad audio [B, C, T] at the end to a whole number of hops."""
         return F.pad(audio, (0, -audio.shape[-1] % self.hop_length))
 
     @torch.no_grad()
-    def start_from(self, analysis: Tensor) -> None:
-        """Start training from a linear codec: set the skip to `analysis` [D, N] and shrink the network's part."""
-        self.skip.weight.copy_(analysis)
+    def start_from(self, fitted: GainShape) -> None:
+        """Start training from a transform codec that was fitted to audio; shrink the network's part."""
+        nn.init.eye_(self.level.weight).mul_(LEVEL_SCALE)
+        self.level.bias.copy_(-LEVEL_SCALE * fitted.mean)
+        self.shape.weight.copy_(fitted.axes.T * fitted.scale)
         self.project.weight.mul_(0.05)
         self.project.bias.zero_()

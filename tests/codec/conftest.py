@@ -25,8 +25,8 @@ SOUNDSTREAM = {
 }
 # One of each kind that exactness tells apart; hops of 30 samples, odd strides included.
 KINDS = {
-    "nacre": NacreConfig(width=8, encoder_blocks=1, frame_length=60, fft_length=60, kernel_size=3),
-    "nacre-causal": NacreConfig(width=8, encoder_blocks=1, frame_length=60, fft_length=60, kernel_size=3, causal=True),
+    "nacre": NacreConfig(width=8, encoder_blocks=1, level_bands=3, kernel_size=3),
+    "nacre-causal": NacreConfig(width=8, encoder_blocks=1, level_bands=3, kernel_size=3, causal=True),
     "dac": DacConfig(**DAC, encoder_rates=(2, 3, 5), decoder_rates=(5, 3, 2)),
     "dac-wide": DacConfig(**DAC, encoder_rates=(3, 10), decoder_rates=(10, 3)),
     "encodec": SeanetConfig(filters=4, ratios=(5, 3, 2)),

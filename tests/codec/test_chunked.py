@@ -18,16 +18,13 @@ CLIPS = sorted((Path(__file__).parents[1] / "data").glob("*.flac"))
 NETWORK = {
     "width": 16,
     "encoder_blocks": 2,
-    "decoder_blocks": 1,
-    "decoder_blocks_upsampled": 2,
-    "frame_length": 80,
-    "fft_length": 64,
+    "decoder_blocks": 3,
+    "level_bands": 3,
     "kernel_size": 3,
 }
-# The second has frames of three hops and transforms of five parts; the third is causal.
 NETWORKS = [
     NacreConfig(**NETWORK),
-    NacreConfig(**NETWORK | {"frame_length": 100, "fft_length": 80, "kernel_size": 5}),
+    NacreConfig(**NETWORK | {"kernel_size": 5}),
     NacreConfig(**NETWORK, causal=True),
 ]
 

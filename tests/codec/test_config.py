@@ -31,7 +31,8 @@ def change(edit):
         (change(lambda d: d.update(channels=3)), "channels is 3 but must be 1 or 2"),
         (change(lambda d: d.update(family="other")), "family is 'other'"),
         (change(lambda d: d["quantizer"].update(codebook_size=1)), "codebook_size is 1"),
-        (change(lambda d: d.update(hop_length=321)), "divisible by upsampling"),
+        (change(lambda d: d.update(hop_length=23)), "level_bands is 24 but must be at most hop_length"),
+        (change(lambda d: d.update(latent_dim=24)), "latent_dim is 24 but must be above channels"),
     ],
 )
 def test_bad_json_is_one_clear_error(text, message):

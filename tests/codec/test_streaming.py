@@ -21,10 +21,8 @@ def causal_config(**changes):
     network = {
         "width": 16,
         "encoder_blocks": 2,
-        "decoder_blocks": 1,
-        "decoder_blocks_upsampled": 2,
-        "frame_length": 80,
-        "fft_length": 64,
+        "decoder_blocks": 3,
+        "level_bands": 3,
         "kernel_size": 3,
     }
     return NacreConfig(**network | changes, causal=True)
@@ -48,10 +46,10 @@ def streamed(stream, audio, sizes):
     "network",
     [
         causal_config(),
-        causal_config(frame_length=32, fft_length=96, kernel_size=5, upsampling=4),
+        causal_config(kernel_size=5, level_bands=1),
         causal_config(kernel_size=1),
     ],
-    ids=["usual", "short", "pointwise"],
+    ids=["usual", "wide", "pointwise"],
 )
 def test_streamed_equals_whole(make_codec, network):
     codec = make_codec(channels=2, network=network)

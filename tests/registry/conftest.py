@@ -23,7 +23,7 @@ def _tiny_codec():
         name="tiny",
         latent_dim=8,
         quantizer=QuantizerConfig(num_quantizers=2, codebook_size=16),
-        network=NacreConfig(width=16, encoder_blocks=1, decoder_blocks=1, decoder_blocks_upsampled=1),
+        network=NacreConfig(width=16, encoder_blocks=1, decoder_blocks=2, level_bands=4),
     )
     torch.manual_seed(0)
     codec = Codec(config)

@@ -34,8 +34,7 @@ SPECTRAL = {
     "kernel_size": 3,
     "encoder_blocks": 1,
     "decoder_blocks": 1,
-    "frame_length": 40,
-    "fft_length": 48,
+    "level_bands": 2,
 }
 SEGMENTS = Segmentation(length=80, overlap=10)
 # family, channels, hop, quantizer, network

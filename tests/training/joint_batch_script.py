@@ -107,16 +107,9 @@ def main(out, ranks, precision, recipe):
     loss, discriminator, optimizer = RECIPES[recipe]
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    torch.manual_seed(0)
-    network = NacreConfig(
-        width=16,
-        expansion=2,
-        encoder_blocks=1,
-        decoder_blocks=1,
-        decoder_blocks_upsampled=1,
-        frame_length=320,
-        fft_length=320,
-    )
+    # With another seed a frame is so near between two codes that bf16 decides.
+    torch.manual_seed(1)
+    network = NacreConfig(width=16, expansion=2, encoder_blocks=1, decoder_blocks=2, level_bands=4)
     quantizer = QuantizerConfig(num_quantizers=3, codebook_size=8, ema_decay=0.9)
     module = CodecTrainer(
         codec=CodecConfig(name="tiny", hop_length=160, latent_dim=8, quantizer=quantizer, network=network),

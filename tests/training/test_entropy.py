@@ -46,7 +46,7 @@ def test_the_same_blocks_give_the_same_tables():
 def package(shards, tmp_path_factory):
     """A package of a codec that has heard the voices of the data set, without entropy tables."""
     torch.manual_seed(0)
-    network = NacreConfig(width=16, encoder_blocks=1, decoder_blocks=1, decoder_blocks_upsampled=0)
+    network = NacreConfig(width=16, encoder_blocks=1, decoder_blocks=1, level_bands=4)
     config = CodecConfig(
         name="tiny", latent_dim=8, quantizer=QuantizerConfig(num_quantizers=3, codebook_size=32), network=network
     )

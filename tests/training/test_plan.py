@@ -77,7 +77,7 @@ def test_a_bad_configuration_is_an_error(tiny_config, options):
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peak memory is read from Linux' /proc")
 def test_the_estimate_of_memory_is_near_the_peak_of_a_real_run(tmp_path, tiny_config):
     small = tiny_config(model__discriminator__start_step=0).rename(tmp_path / "small.yaml")
-    network = {"width": 128, "encoder_blocks": 2, "decoder_blocks": 2, "frame_length": 320, "fft_length": 320}
+    network = {"width": 128, "encoder_blocks": 2, "decoder_blocks": 2, "level_bands": 4}
     large = tiny_config(
         model__codec__network=network,
         model__discriminator__start_step=0,

@@ -18,7 +18,7 @@ def planned(config):
 
 
 def test_a_checkpoint_is_as_large_as_counted(tmp_path, tiny_config):
-    network = {"width": 192, "encoder_blocks": 3, "decoder_blocks": 3, "frame_length": 320, "fft_length": 320}
+    network = {"width": 192, "encoder_blocks": 3, "decoder_blocks": 3, "level_bands": 4}
     config = tiny_config(model__codec__network=network, model__discriminator__start_step=0, trainer__max_steps=2)
     run = fit(["--config", str(config)], run_dir=tmp_path / "run")
     assert run.last_checkpoint.stat().st_size == pytest.approx(

@@ -60,7 +60,7 @@ NOT_IN_DATA = {"directory", "seed", "self"}
 
 # The same shapes with next to nothing in them.
 SMALL = {
-    "nacre": {"width": 8, "expansion": 1, "encoder_blocks": 1, "decoder_blocks": 1, "decoder_blocks_upsampled": 1},
+    "nacre": {"width": 8, "expansion": 1, "encoder_blocks": 1, "decoder_blocks": 2, "level_bands": 1},
     "seanet": {"filters": 2, "residual_units": 1, "lstm_layers": 0},
     "dac": {"encoder_width": 2, "decoder_width": 16},
 }
@@ -178,9 +178,9 @@ def test_no_option_can_silently_reset_a_network(name, key, tmp_path):
 
 def test_an_option_changes_one_key_of_a_nacre_network_and_no_other(data, tmp_path):
     path = CONFIGS / "train" / "nacre_16k_causal.yaml"
-    options = {**SMALL_OPTIONS, "data.directory": data(16_000, 1), "model.codec.network.width": 8}
+    options = {**SMALL_OPTIONS, "data.directory": data(16_000, 1), "model.codec.network.level_bands": 3}
     options["data.segment_samples"] = 6400
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     run = fit(["--config", str(path), *words], run_dir=tmp_path / "run")
     resolved = read(run.config)["model"]["codec"]["network"]
-    assert resolved == read(path)["model"]["codec"]["network"] | {"width": 8}
+    assert resolved == read(path)["model"]["codec"]["network"] | {"level_bands": 3}

@@ -19,7 +19,7 @@ CODEC = CodecConfig(
     hop_length=160,
     latent_dim=8,
     quantizer=QuantizerConfig(num_quantizers=6, codebook_size=16),
-    network=NacreConfig(width=8, expansion=1, encoder_blocks=1, frame_length=320, fft_length=320),
+    network=NacreConfig(width=8, expansion=1, encoder_blocks=1, level_bands=4),
 )
 
 
