@@ -30,7 +30,7 @@ demo: $(READY) ## Real clips to a served codec in minutes, with a report in demo
 
 .PHONY: test
 test: $(READY) ## Run the tests; one that needs a missing system tool is skipped and says what to install
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Check style, formatting and the import contracts

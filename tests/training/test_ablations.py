@@ -57,4 +57,4 @@ def test_an_ablation_can_be_planned_as_it_is_trained(tmp_path):
     options = ["--data.batch_size", "1", "--model.codec.network.width", "16"]
     result = CliRunner().invoke(cli, [*words, *options], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
-    assert f"quantizer {12 * 1024 * 64:,}" in result.stdout
+    assert f"quantizer {16 * 1024 * 64:,}" in result.stdout

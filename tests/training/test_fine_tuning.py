@@ -131,8 +131,8 @@ def test_resuming_a_fine_tuned_run_needs_no_parent_and_keeps_its_lineage(tmp_pat
     ("changes", "named"),
     [
         (
-            {"model__codec__quantizer__codebook_size": 16, "model__codec__latent_dim": 4},
-            [r"codec.latent_dim (8 there, 4 here)", r"codec.quantizer.codebook_size (8 there, 16 here)"],
+            {"model__codec__quantizer__codebook_size": 16, "model__codec__latent_dim": 6},
+            [r"codec.latent_dim (8 there, 6 here)", r"codec.quantizer.codebook_size (8 there, 16 here)"],
         ),
         (
             {"model__discriminator__small": {"windows": [256, 128], "width": 6}},

@@ -104,7 +104,7 @@ def test_crops_too_short_for_a_late_discriminator_are_refused_at_the_first_step(
 def test_the_decoder_can_not_learn_alone_before_there_are_codes():
     with pytest.raises(RunError, match="decoder_only_step must not come before"):
         CodecTrainer(
-            codec=CodecConfig(name="tiny", hop_length=160, latent_dim=8, network=NacreConfig(width=16)),
+            codec=CodecConfig(name="tiny", hop_length=160, latent_dim=8, network=NacreConfig(width=16, level_bands=4)),
             discriminator=DiscriminatorConfig(small=SmallConfig(windows=(64,), width=1)),
             optimizer=OptimizerConfig(decoder_only_step=100),
         )
