@@ -6,7 +6,7 @@ stream makes one of them in every call. Its product also gives a row the same bi
 
 What was made is kept beside the weight, not in its module: no state dict, copy, pickle or graph has it, and it goes
 when the weight does. A change is noticed by torch's count of changes in place and by the place in memory. A write
-through `.data` alone, which torch doesn't count, is not.
+through `.data` alone, which torch doesn't count, is not, nor is a step of a fused optimizer: whoever trains calls `forget`.
 
 Axes: rows [N, I]; matrix [O, I].
 """
@@ -42,6 +42,11 @@ def remembered(weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
         made = Made(source=weight.detach(), changes=weight._version, result=make(weight))
         _MADE[weight] = made
     return made.result
+
+
+def forget() -> None:
+    """Make everything anew at its next use: weights may have changed uncounted."""
+    _MADE.clear()
 
 
 def rows_of(weight: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from codec.config import CodecConfig
 from codec.errors import RunError
+from codec.laid_out import forget
 from codec.model import Codec
 from data_pipelines.validation import ValidationClip
 from training.adversary import Adversary
@@ -179,6 +180,10 @@ class CodecTrainer(L.LightningModule):
         self.finite.see(step, "train/gen", values)
         if self._is_logged(step):
             self._log_generator(values)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget how weights were laid out: fused optimizers and averaging change them uncounted."""
+        forget()
 
     def validation_step(self, batch: ValidationClip, batch_idx: int) -> Tensor:
         """Score one clip as the package would code it, and return its reconstruction [1, C, T]."""

@@ -83,6 +83,28 @@ def test_one_batch_overfit_lowers_the_loss(loss, balanced):
     assert {"train/gen/adversarial", "train/gen/feature_matching", "train/disc/loss"} <= set(trainer.callback_metrics)
 
 
+def test_validation_hears_the_weights_as_they_are():
+    """A fused optimizer's steps are not counted as changes, so layouts made at an earlier validation would stay."""
+    torch.manual_seed(0)
+    network = NacreConfig(width=16, expansion=2, encoder_blocks=1, decoder_blocks=1, level_bands=4)
+    module = CodecTrainer(codec=CodecConfig(name="tiny", hop_length=160, latent_dim=16, network=network))
+    latents = torch.randn(1, 16, 20)
+
+    def heard():
+        module.on_validation_epoch_start()
+        with torch.inference_mode():
+            return module.codec.decoder(latents)
+
+    before = heard()
+    optimizer = torch.optim.AdamW(module.codec.parameters(), lr=0.1, fused=True)
+    module.codec.decoder(latents).square().mean().backward()
+    optimizer.step()
+    with torch.no_grad():
+        expected = module.codec.decoder(latents)
+    assert not torch.allclose(before, expected, atol=1e-3)
+    torch.testing.assert_close(heard(), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_a_codec_in_segments_is_validated_as_its_package_would_code():
     torch.manual_seed(0)
     codec = CodecConfig(
