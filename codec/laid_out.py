@@ -6,7 +6,8 @@ stream makes one of them in every call. Its product also gives a row the same bi
 
 What was made is kept beside the weight, not in its module: no state dict, copy, pickle or graph has it, and it goes
 when the weight does. A change is noticed by torch's count of changes in place and by the place in memory. A write
-through `.data` alone, which torch doesn't count, is not, nor is a step of a fused optimizer: whoever trains calls `forget`.
+through `.data` alone, which torch doesn't count, is not, nor is a step of a fused optimizer: whoever trains calls
+`forget`.
 
 Axes: rows [N, I]; matrix [O, I].
 """
