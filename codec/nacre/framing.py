@@ -10,11 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def centred(length: int, hop: int) -> int:
-    """Return `before` of centred framing."""
-    return (length - hop) // 2
-
-
 def split_frames(audio: Tensor, length: int, hop: int, before: int) -> Tensor:
     """Cut audio [B, C, L * hop] into frames [B, L, C, length], zeros beyond the ends."""
     assert audio.shape[-1] % hop == 0

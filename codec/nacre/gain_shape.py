@@ -19,6 +19,7 @@ from codec.nacre.bands import band_means, band_spread
 from codec.nacre.config import NacreConfig
 from codec.nacre.mdct import mdct_basis, mdst_basis
 
+# The first three are part of every package: changed, its weights would mean something else.
 # Power at which a band counts as silent: that of white noise 80 dB under full scale.
 FLOOR = 1e-8
 # What of its band's power the shape is freed of, as an exponent: of 20 dB between two bands 10 dB are left.
