@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from codec.checks import check
 from codec.config import CodecConfig
-from codec.context import Context
 from codec.errors import CapabilityError
 from codec.model import Codec
 from codec.streaming import Stream
@@ -39,6 +39,16 @@ class _Window:
     size: int
 
 
+class WindowCoder(Protocol):
+    """What codes windows by a codec's rules: the codec itself, or a queue that joins the windows of many callers."""
+
+    def encode(self, audio: Tensor, *, num_quantizers: int, denoise: bool) -> Tensor:
+        """Encode audio [B, C, T] to codes [B, K, L]."""
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Decode codes [B, K, L] to audio [B, C, L * hop_length]."""
+
+
 def encode_chunked(
     codec: Codec,
     blocks: Iterable[Tensor],
@@ -47,8 +57,11 @@ def encode_chunked(
     bitrate_kbps: float | None = None,
     denoise: bool = False,
     window_frames: int = WINDOW_FRAMES,
+    through: WindowCoder | None = None,
 ) -> Iterator[Tensor]:
     """Encode audio that comes as blocks [B, C, any length]; yield its codes as [B, K, any L].
+
+    Windows go `through` another coder if one is given; what is coded as a stream never does.
 
     Raises:
         BitrateError: The codec has no such bitrate or number of quantizers.
@@ -60,11 +73,20 @@ def encode_chunked(
     context = codec.config.network.encoder_context(hop)
     if context is None:
         return _encode_stream(codec, blocks, stages, denoise, window_frames * hop)
-    return _encode_windows(codec, blocks, stages, denoise, window_frames, context)
+    windows = _windows(blocks, window_frames * hop, context.left * hop, context.right * hop)
+    return _encode_windows(through or codec, windows, hop, stages, denoise)
 
 
-def decode_chunked(codec: Codec, blocks: Iterable[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:
+def decode_chunked(
+    codec: Codec,
+    blocks: Iterable[Tensor],
+    *,
+    window_frames: int = WINDOW_FRAMES,
+    through: WindowCoder | None = None,
+) -> Iterator[Tensor]:
     """Decode codes that come as blocks [B, K, any length]; yield the audio as [B, C, any T].
+
+    Windows go `through` another coder if one is given; what is coded as a stream never does.
 
     All blocks together give `L * hop_length` samples; the caller cuts the last hop to the length it knows.
 
@@ -76,12 +98,20 @@ def decode_chunked(codec: Codec, blocks: Iterable[Tensor], *, window_frames: int
     context = codec.config.network.decoder_context(codec.config.hop_length)
     if context is None:
         return _decode_stream(codec, blocks, window_frames)
-    return _decode_windows(codec, blocks, window_frames, context)
+    windows = _windows(blocks, window_frames, context.left, context.right)
+    return _decode_windows(through or codec, windows, codec.config.hop_length)
 
 
 def can_chunk(config: CodecConfig) -> bool:
     """Tell whether a codec can be coded in chunks: its networks' reach has an end, or it is causal."""
     return config.latency_samples is not None or config.network.encoder_context(config.hop_length) is not None
+
+
+def goes_in_windows(config: CodecConfig) -> bool:
+    """Tell whether a codec's work all goes `through` a window coder: it codes neither as a stream nor in segments."""
+    if config.segments is not None:
+        return False
+    return not can_chunk(config) or config.network.encoder_context(config.hop_length) is not None
 
 
 def _check_family(config: CodecConfig) -> None:
@@ -92,19 +122,17 @@ def _check_family(config: CodecConfig) -> None:
 
 
 def _encode_windows(
-    codec: Codec, blocks: Iterable[Tensor], stages: int, denoise: bool, window_frames: int, context: Context
+    coder: WindowCoder, windows: Iterable[_Window], hop: int, stages: int, denoise: bool
 ) -> Iterator[Tensor]:
-    hop = codec.config.hop_length
-    for window in _windows(blocks, window_frames * hop, context.left * hop, context.right * hop):
+    for window in windows:
         start = window.start // hop
-        codes = codec.encode(window.content, num_quantizers=stages, denoise=denoise)
+        codes = coder.encode(window.content, num_quantizers=stages, denoise=denoise)
         yield codes[..., start : start - (-window.size // hop)]
 
 
-def _decode_windows(codec: Codec, blocks: Iterable[Tensor], window_frames: int, context: Context) -> Iterator[Tensor]:
-    hop = codec.config.hop_length
-    for window in _windows(blocks, window_frames, context.left, context.right):
-        yield codec.decode(window.content)[..., window.start * hop : (window.start + window.size) * hop]
+def _decode_windows(coder: WindowCoder, windows: Iterable[_Window], hop: int) -> Iterator[Tensor]:
+    for window in windows:
+        yield coder.decode(window.content)[..., window.start * hop : (window.start + window.size) * hop]
 
 
 def _encode_stream(codec: Codec, blocks: Iterable[Tensor], stages: int, denoise: bool, size: int) -> Iterator[Tensor]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from codec.audio import AudioLimits, Source, read_blocks
 from codec.audio_blocks import Blocks, fit_blocks, resample_blocks
-from codec.chunked import WINDOW_FRAMES, can_chunk, decode_chunked, encode_chunked
+from codec.chunked import WINDOW_FRAMES, WindowCoder, can_chunk, decode_chunked, encode_chunked
 from codec.compress import check_channels, check_header, container_of
 from codec.container import Container, Header, read_container, read_header
 from codec.model import Codec
@@ -61,10 +61,11 @@ def compress_source(
     bitrate_kbps: float | None = None,
     denoise: bool = False,
     progress: Progress | None = None,
+    through: WindowCoder | None = None,
 ) -> Compressed:
     """Return the container of an audio file, or of a file in memory. The bitrate is that of one stream.
 
-    `denoise` leaves its noise out.
+    `denoise` leaves its noise out. `through` is as in codec/chunked.py.
 
     Raises:
         AudioError: It is not audio that the codec can take.
@@ -83,15 +84,22 @@ def compress_source(
     counted = _Counted(blocks, info.num_samples, progress)
     prepared = resample_blocks(counted, info.sample_rate, config.sample_rate)
     streams = (torch.from_numpy(block).unflatten(0, (-1, config.channels)).to(device) for block in prepared)
-    codes, scales = _encode(model.codec, streams, stages, denoise)
+    codes, scales = _encode(model.codec, streams, stages, denoise, through)
     data = container_of(model, codes, scales, info.channels, info.sample_rate, counted.num_samples)
     return Compressed(data=data, sample_rate=info.sample_rate, num_samples=counted.num_samples)
 
 
 def decompress_blocks(
-    model: LoadedPackage, data: bytes, limits: AudioLimits | None = None, *, progress: Progress | None = None
+    model: LoadedPackage,
+    data: bytes,
+    limits: AudioLimits | None = None,
+    *,
+    progress: Progress | None = None,
+    through: WindowCoder | None = None,
 ) -> Decompressed:
     """Check a container, and return its audio in blocks, at its source's sample rate, to the sample.
+
+    `through` is as in codec/chunked.py.
 
     Raises:
         BitstreamError: The container is damaged, or contradicts the model.
@@ -100,14 +108,14 @@ def decompress_blocks(
     """
     header = read_header(data)
     check_header(model.package, header, limits)
-    decoded = fit_blocks(_decode(model.codec, read_container(data, model.coder)), header.num_samples)
+    decoded = fit_blocks(_decode(model.codec, read_container(data, model.coder), through), header.num_samples)
     restored = resample_blocks(decoded, header.sample_rate, header.source_sample_rate)
     blocks = fit_blocks(restored, header.source_num_samples)
     return Decompressed(header=header, blocks=iter(_Counted(blocks, header.source_num_samples, progress)))
 
 
 def _encode(
-    codec: Codec, streams: Iterator[Tensor], stages: int, denoise: bool
+    codec: Codec, streams: Iterator[Tensor], stages: int, denoise: bool, through: WindowCoder | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
     """Encode blocks [S, C, n] to codes [S, K, L] and, of a codec that codes in segments, scales [S, N]."""
     codes = _Columns(np.dtype(np.uint16))
@@ -118,14 +126,15 @@ def _encode(
             scales.append(segments.scales)
         return codes.join().astype(np.int64), scales.join()
     if can_chunk(codec.config):
-        for part in encode_chunked(codec, streams, num_quantizers=stages, denoise=denoise):
+        for part in encode_chunked(codec, streams, num_quantizers=stages, denoise=denoise, through=through):
             codes.append(part)
     else:
-        codes.append(codec.encode(torch.cat(list(streams), dim=-1), num_quantizers=stages, denoise=denoise))
+        whole = torch.cat(list(streams), dim=-1)
+        codes.append((through or codec).encode(whole, num_quantizers=stages, denoise=denoise))
     return codes.join().astype(np.int64), None
 
 
-def _decode(codec: Codec, container: Container) -> Iterator[NDArray[np.float32]]:
+def _decode(codec: Codec, container: Container, through: WindowCoder | None) -> Iterator[NDArray[np.float32]]:
     """Decode to blocks [channels, n]."""
     device, codes = _device(codec), torch.from_numpy(container.codes)
     if codec.config.segments is not None:
@@ -134,9 +143,10 @@ def _decode(codec: Codec, container: Container) -> Iterator[NDArray[np.float32]]
         segments = (segment.to(device) for segment in split_segments(codec.config, coded, num_samples))
         audio = decode_segment_blocks(codec, segments, num_samples=num_samples)
     elif can_chunk(codec.config):
-        audio = decode_chunked(codec, (part.to(device) for part in codes.split(WINDOW_FRAMES, dim=-1)))
+        parts = (part.to(device) for part in codes.split(WINDOW_FRAMES, dim=-1))
+        audio = decode_chunked(codec, parts, through=through)
     else:
-        audio = iter([codec.decode(codes.to(device))])
+        audio = iter([(through or codec).decode(codes.to(device))])
     return (part.flatten(0, 1).cpu().numpy() for part in audio)
 
 

@@ -7,7 +7,7 @@ Reports are attached in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,17 @@ class Registry:
         """
         with self._database.read() as session:
             return self._version(session, find_version(session, _parse(reference)))
+
+    def find_maker(self, names: Iterable[str], short_fingerprint: bytes) -> ModelVersion | None:
+        """Return the version, of one of `names`, whose fingerprint begins so, as a container says; None if none does.
+
+        Its files are not read.
+        """
+        begins = VersionRow.fingerprint.startswith(short_fingerprint.hex())
+        rows = sa.select(VersionRow).where(VersionRow.name.in_(sorted(names)), begins).order_by(VersionRow.version)
+        with self._database.read() as session:
+            row = session.scalars(rows).first()
+            return self._version(session, row) if row else None
 
     def history(self, name: str) -> tuple[AliasChange, ...]:
         """Return every change of every alias of `name`, oldest first."""

@@ -10,12 +10,15 @@ MODEL_HELP = "Package folder, NAME, NAME:VERSION or NAME@alias."
 
 
 @click.command()
-@click.option("--model", required=True, help=MODEL_HELP)
+@click.option("--model", "models", required=True, multiple=True, help=f"{MODEL_HELP} May be given several times.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="IP address to listen on; 0.0.0.0 is every one.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="TCP port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes, each with the model.")
-def serve(model: str, host: str, port: int, workers: int) -> None:
-    """Serve a model over HTTP until SIGTERM or Ctrl-C.
+def serve(models: tuple[str, ...], host: str, port: int, workers: int) -> None:
+    """Serve models over HTTP until SIGTERM or Ctrl-C.
+
+    A model named by an alias is followed: when the alias is promoted to another version, that one is served within
+    seconds, without a failed request. Containers of former versions are still decoded.
 
     \b
     Example:
@@ -25,12 +28,12 @@ def serve(model: str, host: str, port: int, workers: int) -> None:
       curl --data-binary @a.nac -H 'Content-Type: application/vnd.nacre' \\
         http://127.0.0.1:3000/v1/decode -o decoded.wav
 
-    The API describes itself at /openapi.json. Limits are set by environment variables: NACRE_MAX_BODY_BYTES,
-    NACRE_MAX_SECONDS, NACRE_MAX_CHANNELS, NACRE_CONCURRENCY, NACRE_QUEUE and the others of serving/limits.py.
+    The API describes itself at /openapi.json. Limits are listed at /v1/limits, and set by environment variables:
+    NACRE_MAX_BODY_BYTES, NACRE_MAX_SECONDS, NACRE_CONCURRENCY, NACRE_QUEUE and so on, NACRE_ and a limit's name.
     """
     from serving.server import serve_forever
 
-    serve_forever(model, host=host, port=port, workers=workers)
+    serve_forever(models, host=host, port=port, workers=workers)
 
 
 @click.group()

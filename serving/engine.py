@@ -1,70 +1,92 @@
-"""The engine: one model, loaded once, and a bounded number of threads that work with it.
+"""The engine: the models, a bounded number of requests, and the threads that convert for them.
 
-A result depends on its own request alone: requests share the weights, which never change, and nothing else. Torch is
-imported only when a model is loaded.
+A result depends on its own request alone: requests share the weights, which never change, and forwards that give each
+item the bits it gets alone (serving/batcher.py). Torch is imported only when a model is loaded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from serving.errors import ServiceError
+from serving.errors import unavailable
 from serving.limits import ServiceLimits
-from serving.schemas import DecodeParameters, EncodeParameters, ModelFacts
+from serving.models import ServedModel, ServedModels
+from serving.schemas import DecodeParameters, EncodeParameters, RoundtripParameters
 
 if TYPE_CHECKING:
-    from codec.weights import LoadedPackage
+    from contextlib import AbstractContextManager
+
+    from codec.chunked import WindowCoder
+    from serving.batcher import Batcher
     from serving.conversion import Encoded
 
 Result = TypeVar("Result")
-RETRY_SECONDS = 1
+# Calls longer than this together don't gain on a CPU.
+MAX_BATCH_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A container, and the model that made it."""
+
+    encoded: Encoded
+    model: ServedModel
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """An audio file, and the model that decoded it."""
+
+    data: bytes
+    model: ServedModel
 
 
 class Engine:
     """Encodes and decodes for many requests at once.
 
     Not ready until `load` was called. `admit` bounds the requests that hold a body in memory; of those, `concurrency`
-    are worked on and the others wait their turn.
+    have the model at once and the others wait their turn. Setting `cancelled` ends a request's work at its next window.
     """
 
-    def __init__(self, limits: ServiceLimits) -> None:
+    def __init__(self, limits: ServiceLimits, workers: int = 1) -> None:
         self._limits = limits
-        self._threads = ThreadPoolExecutor(limits.concurrency, "nacre-engine")
+        self._workers = workers
+        self._threads = ThreadPoolExecutor(limits.concurrency + limits.queue, "nacre-engine")
         self._admitted = 0
-        self._model: LoadedPackage | None = None
-        self._facts: ModelFacts | None = None
+        self._models = ServedModels(())
+        self._batcher: Batcher | None = None
 
-    def load(self, reference: str) -> None:
-        """Resolve, verify and load the model; blocks.
+    @property
+    def models(self) -> ServedModels:
+        """The models, as they are now."""
+        return self._models
+
+    def load(self, *references: str) -> None:
+        """Resolve, verify, load and test the models; blocks.
 
         Raises:
             UnknownModelError: There is no such model.
-            PackageError: Its package is incomplete or altered.
+            PackageError: A package is incomplete or altered, or fails its test.
         """
-        from codec.weights import load_package
-        from registry.resolve import resolve_package
+        import torch
 
-        directory = resolve_package(reference)
-        model = load_package(directory)
-        shown = directory.name if Path(reference).is_dir() else reference
-        self._facts = ModelFacts.of(model.package.config, shown, model.package.fingerprint)
-        self._model = model
+        from serving.batcher import Batcher
 
-    def facts(self) -> ModelFacts:
-        """Describe the model that is loaded.
-
-        Raises:
-            ServiceError: None is loaded yet.
-        """
-        if self._facts is None:
-            raise _unavailable("not_ready", "the model is still loading")
-        return self._facts
+        models = ServedModels(references, self._limits.device)
+        models.load()
+        cores = len(os.sched_getaffinity(0))
+        torch.set_num_threads(max(1, cores // (self._limits.concurrency * self._workers)))
+        rate = max(model.sample_rate for model in models.all())
+        self._batcher = Batcher(self._limits.concurrency, round(MAX_BATCH_SECONDS * rate))
+        self._models = models
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -73,41 +95,75 @@ class Engine:
         Raises:
             ServiceError: No model is loaded yet, or every place is taken.
         """
-        self.facts()
+        self._models.all()
         if self._admitted >= self._limits.concurrency + self._limits.queue:
-            raise _unavailable("overloaded", "too many requests at once")
+            raise unavailable("overloaded", "too many requests at once")
         self._admitted += 1
         try:
             yield
         finally:
             self._admitted -= 1
 
-    async def encode(self, data: bytes, parameters: EncodeParameters) -> Encoded:
+    async def encode(self, data: bytes, parameters: EncodeParameters, cancelled: threading.Event) -> Encoding:
         """Return the container of an audio file's bytes. Raises what `conversion.encode_source` raises."""
-        from serving.conversion import encode_source
+        model = self._models.choose(parameters.model)
+        return await self._run(lambda: Encoding(self._encode(model, data, parameters, cancelled), model))
 
-        model, limits, choice = self._loaded(), self._limits.audio, parameters.model_dump()
-        return await self._run(lambda: encode_source(model, io.BytesIO(data), limits, **choice))
+    async def decode(self, data: bytes, parameters: DecodeParameters, cancelled: threading.Event) -> Decoding:
+        """Return an audio file's bytes for a container's. Raises what `conversion.decode_container` raises."""
+        return await self._run(lambda: self._decode(data, parameters, cancelled))
 
-    async def decode(self, data: bytes, parameters: DecodeParameters) -> bytes:
-        """Return an audio file's bytes for a container's. Raises what `codec.compress.decompress` raises."""
-        from codec.audio import audio_bytes
-        from codec.compress import decompress
+    async def roundtrip(
+        self, data: bytes, parameters: RoundtripParameters, cancelled: threading.Event
+    ) -> tuple[Encoding, Decoding]:
+        """Return the container of an audio file's bytes, and the audio file of that. Raises what both ways raise."""
+        encoding = await self.encode(data, parameters, cancelled)
+        wanted = DecodeParameters(format=parameters.format, bit_depth=parameters.bit_depth)
+        return encoding, await self.decode(encoding.encoded.data, wanted, cancelled)
 
-        model, limits = self._loaded(), self._limits.audio
-        return await self._run(lambda: audio_bytes(decompress(model, data, limits), parameters.format))
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Do a request's other work in one of the engine's threads."""
+        return await self._run(work)
 
     def close(self) -> None:
         """Take no more work; what runs is finished, what waits is dropped."""
+        self._models.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _loaded(self) -> LoadedPackage:
-        assert self._model is not None, "admit() comes first"
-        return self._model
+    def _encode(
+        self, model: ServedModel, data: bytes, parameters: EncodeParameters, cancelled: threading.Event
+    ) -> Encoded:
+        from serving.conversion import encode_source
+
+        choice = parameters.model_dump(include={"bitrate_kbps", "num_quantizers", "denoise"})
+        with self._slot(model):
+            through = self._through(model, cancelled)
+            return encode_source(model.loaded, io.BytesIO(data), self._limits.audio, **choice, through=through)
+
+    def _decode(self, data: bytes, parameters: DecodeParameters, cancelled: threading.Event) -> Decoding:
+        from codec.audio import audio_bytes
+        from codec.container import read_header
+        from serving.conversion import decode_container
+
+        model = self._models.maker_of(read_header(data).fingerprint)
+        stretch = parameters.model_dump(include={"start", "duration"})
+        with self._slot(model, joins=stretch == {"start": None, "duration": None}):
+            through = self._through(model, cancelled)
+            audio = decode_container(model.loaded, data, self._limits.audio, **stretch, through=through)
+        return Decoding(audio_bytes(audio, parameters.format, parameters.subtype), model)
+
+    def _slot(self, model: ServedModel, joins: bool = True) -> AbstractContextManager[None]:
+        """Hold a slot for a conversion that doesn't go window by window through the batcher."""
+        from codec.chunked import goes_in_windows
+
+        assert self._batcher is not None, "admit() comes first"
+        return nullcontext() if joins and goes_in_windows(model.loaded.codec.config) else self._batcher.alone()
+
+    def _through(self, model: ServedModel, cancelled: threading.Event) -> WindowCoder:
+        from serving.batcher import BatchedCodec
+
+        assert self._batcher is not None, "admit() comes first"
+        return BatchedCodec(model.loaded.codec, self._batcher, cancelled)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _unavailable(code: str, message: str) -> ServiceError:
-    return ServiceError(503, code, f"{message}: try again later", {"Retry-After": str(RETRY_SECONDS)})

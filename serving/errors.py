@@ -41,6 +41,7 @@ STATUS: dict[type[NacreError], int] = {
     MissingToolError: 415,
 }
 HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+RETRY_SECONDS = 1
 
 
 class ServiceError(Exception):
@@ -51,6 +52,11 @@ class ServiceError(Exception):
         self.status = status
         self.code = code
         self.headers = headers
+
+
+def unavailable(code: str, message: str) -> ServiceError:
+    """Return the refusal of a service that can't answer now."""
+    return ServiceError(503, code, f"{message}: try again later", {"Retry-After": str(RETRY_SECONDS)})
 
 
 def status_of(error: NacreError) -> int:

@@ -28,6 +28,8 @@ class ServiceLimits(BaseModel):
     # Requests that the model works on at once, and requests admitted beyond those.
     concurrency: PositiveInt = 2
     queue: NonNegativeInt = 16
+    # Where models run, as torch names it: cpu, cuda, cuda:1.
+    device: str = "cpu"
 
     @property
     def audio(self) -> AudioLimits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,8 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SHUTDOWN_SECONDS = 10
 
 
-def serve_forever(reference: str, *, host: str, port: int, workers: int) -> NoReturn:
+def serve_forever(references: Sequence[str], *, host: str, port: int, workers: int) -> NoReturn:
     """Become the service: this process turns into BentoML's supervisor, so that signals reach it directly.
+
+    An alias is followed while it serves; a version or a folder stays what it is.
 
     Raises:
         UnknownModelError: There is no such model.
@@ -28,7 +31,7 @@ def serve_forever(reference: str, *, host: str, port: int, workers: int) -> NoRe
         NacreError: The address can't be listened on, or a limit in the environment is wrong.
     """
     ServiceLimits.from_environment()
-    os.environ["NACRE_MODEL"] = pin(reference)
+    os.environ["NACRE_MODEL"] = ",".join(checked_references(references))
     os.environ["NACRE_WORKERS"] = str(workers)
     check_address(host, port)
     bentoml_home()
@@ -37,21 +40,24 @@ def serve_forever(reference: str, *, host: str, port: int, workers: int) -> NoRe
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", SERVICE, *arguments])  # noqa: S606  # no shell
 
 
-def pin(reference: str) -> str:
-    """Resolve and verify a model, and return the exact reference: an alias may move, workers must not.
+def checked_references(references: Sequence[str]) -> list[str]:
+    """Return the references, folders as absolute paths, once each was found to be a whole package.
 
     Raises:
-        UnknownModelError: There is no such model.
-        PackageError: Its package is incomplete or altered.
+        UnknownModelError: One means nothing.
+        PackageError: A package is incomplete or altered.
+        NacreError: A comma is in one, which separates them on their way to the workers.
     """
-    from registry.registry import Registry
-    from registry.resolve import resolve_package
+    from registry.resolve import find_package
 
-    directory = resolve_package(reference)
-    open_package(directory)
-    if os.sep in reference or (Path(reference) / "SHA256SUMS").is_file():
-        return str(directory.absolute())
-    return str(Registry.open().resolve(reference))
+    checked = []
+    for reference in references:
+        found = find_package(reference)
+        open_package(found.directory)
+        checked.append(str(found.directory.absolute()) if found.version is None else reference)
+        if "," in checked[-1]:
+            raise NacreError(f"'{checked[-1]}' can't be served, for the comma in its name: rename the folder")
+    return checked
 
 
 def check_address(host: str, port: int) -> None:

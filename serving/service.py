@@ -4,7 +4,7 @@ BentoML brings the supervisor, the workers, the access log and the packaging. It
 /schema.json and / itself, in its own shapes, and fetch URLs that clients put into file fields; so the API stands in
 front of its router and answers everything. Torch is imported only where the model is loaded, in the workers.
 
-The model is the one that NACRE_MODEL names or, in a Bento, the package that lies beside the code.
+The models are those that NACRE_MODEL names, with commas between, or, in a Bento, the package that lies beside the code.
 """
 
 from __future__ import annotations
@@ -44,27 +44,28 @@ class ApiMiddleware:
         await (self.app if scope["type"] == "lifespan" else self.api)(scope, receive, send)
 
 
-def served_model() -> str:
-    """Return the reference of the model to serve.
+def served_references() -> list[str]:
+    """Return the references of the models to serve.
 
     Raises:
         UnknownModelError: None is named and none lies beside the code.
     """
     beside = Path(__file__).resolve().parents[1] / BENTO_PACKAGE
     if named := os.environ.get(MODEL_VARIABLE):
-        return named
+        return named.split(",")
     if beside.is_dir():
-        return str(beside)
+        return [str(beside)]
     raise UnknownModelError(f"no model to serve: set {MODEL_VARIABLE}, or start with `nacre serve --model NAME`")
 
 
 limits = ServiceLimits.from_environment()
-engine = Engine(limits)
+workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
+engine = Engine(limits, workers)
 
 
 @bentoml.service(
     name="nacre",
-    workers=int(os.environ.get(WORKERS_VARIABLE, "1")),
+    workers=workers,
     traffic={"timeout": _NEVER_SECONDS},
     metrics={"enabled": False},  # it would label by path, without bound
 )
@@ -72,7 +73,8 @@ class NacreService:
     """Encode and decode audio with a neural codec."""
 
     def __init__(self) -> None:
-        engine.load(served_model())
+        engine.load(*served_references())
+        engine.models.follow()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml leaves it so
     def close(self) -> None:

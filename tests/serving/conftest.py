@@ -75,11 +75,11 @@ def make_client(package):
     """Build a client of the API with the limits given."""
     clients = []
 
-    def make(load=True, **changes):
+    def make(*references, load=True, **changes):
         limits = ServiceLimits(**changes)
         engine = Engine(limits)
         if load:
-            engine.load(str(package))
+            engine.load(*references or [str(package)])
         clients.append(Client(engine, limits))
         return clients[-1]
 

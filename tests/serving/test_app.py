@@ -10,7 +10,8 @@ import soundfile
 
 from codec.audio import read_audio
 from codec.compress import compress
-from codec.container import Header, read_header, write_container
+from codec.container import Header, read_container, read_header, write_container
+from serving.limits import ServiceLimits
 
 
 def error_of(response, status):
@@ -88,10 +89,19 @@ def test_models_tells_what_is_served(client, model):
 
 def test_openapi_describes_every_route(client):
     schema = client.get("/openapi.json").json()
-    assert set(schema["paths"]) == {"/v1/encode", "/v1/decode", "/v1/models", "/livez", "/readyz"}
+    assert set(schema["paths"]) == {
+        "/v1/encode",
+        "/v1/decode",
+        "/v1/roundtrip",
+        "/v1/models",
+        "/v1/models/{name}",
+        "/v1/limits",
+        "/livez",
+        "/readyz",
+    }
     encode = schema["paths"]["/v1/encode"]["post"]
     assert set(encode["requestBody"]["content"]) == {"audio/*", "multipart/form-data"}
-    assert set(encode["responses"]["200"]["content"]) == {"application/vnd.nacre"}
+    assert set(encode["responses"]["200"]["content"]) == {"application/vnd.nacre", "application/json"}
     assert {"400", "408", "409", "413", "415", "422", "500", "503"} <= set(encode["responses"])
 
 
@@ -355,3 +365,119 @@ def test_results_do_not_depend_on_company(client, make_audio):
     for thread in threads:
         thread.join(60)
     assert together == alone
+
+
+def test_codes_as_json_are_the_containers(client, model, make_audio):
+    data = make_audio(seconds=0.4, sample_rate=16_000, channels=2)
+    container = client.post("/v1/encode?num_quantizers=3", content=data).content
+    answer = client.post("/v1/encode?num_quantizers=3", content=data, headers={"Accept": "application/json"})
+    assert answer.headers["Content-Type"] == "application/json"
+    codes = answer.json()
+    read = read_container(container)
+    assert [stream["codes"] for stream in codes["streams"]] == read.codes.tolist()
+    assert codes["offsets"] == [0, 16, 32]
+    assert codes["frame_rate"] == 250.0
+    assert (codes["channels"], codes["source_sample_rate"], codes["source_num_samples"]) == (2, 16_000, 6400)
+    assert codes["fingerprint"] == model.package.fingerprint
+    assert error_of(client.post("/v1/encode", content=data, headers={"Accept": "text/html"}), 406) == "not_acceptable"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/vnd.nacre"),
+        ("application/*;q=0.5, application/json", "application/json"),
+        ("application/json;q=0.1, application/vnd.nacre", "application/vnd.nacre"),
+    ],
+)
+def test_accept_chooses_the_form(client, make_audio, accept, kind):
+    answer = client.post("/v1/encode", content=make_audio(), headers={"Accept": accept})
+    assert answer.headers["Content-Type"] == kind
+
+
+def test_etag_names_content_model_and_choices(client, make_audio):
+    data = make_audio()
+    tag = client.post("/v1/encode", content=data).headers["ETag"]
+    known = client.post("/v1/encode", content=data, headers={"If-None-Match": tag})
+    assert (known.status_code, known.content, known.headers["ETag"]) == (304, b"", tag)
+    for url, content, headers in [
+        ("/v1/encode?num_quantizers=1", data, {}),
+        ("/v1/encode", make_audio(seed=1), {}),
+        ("/v1/encode", data, {"Accept": "application/json"}),
+    ]:
+        other = client.post(url, content=content, headers={"If-None-Match": tag, **headers})
+        assert other.status_code == 200
+        assert other.headers["ETag"] != tag
+    container = client.post("/v1/encode", content=data).content
+    tag = client.post("/v1/decode", content=container).headers["ETag"]
+    assert client.post("/v1/decode", content=container, headers={"If-None-Match": tag}).status_code == 304
+    assert client.post("/v1/decode?format=flac", content=container, headers={"If-None-Match": tag}).status_code == 200
+
+
+@pytest.mark.parametrize(("start", "duration"), [(0.25, 0.5), (0.7, None), (None, 0.3)])
+def test_a_stretch_is_the_wholes(client, make_audio, start, duration):
+    container = client.post("/v1/encode", content=make_audio(seconds=1)).content
+    choice = {"bit_depth": "float"}
+    whole, _ = soundfile.read(io.BytesIO(client.post("/v1/decode", params=choice, content=container).content))
+    stretch = {"start": start, "duration": duration}
+    choice |= {key: value for key, value in stretch.items() if value is not None}
+    part, _ = soundfile.read(io.BytesIO(client.post("/v1/decode", params=choice, content=container).content))
+    first = round((start or 0) * 8000)
+    wanted = whole[first : first + round(duration * 8000) if duration else None]
+    np.testing.assert_allclose(part, wanted, atol=1e-5)
+
+
+def test_a_stretch_beyond_the_end_is_refused(client, make_audio):
+    container = client.post("/v1/encode", content=make_audio(seconds=1)).content
+    assert error_of(client.post("/v1/decode?start=2", content=container), 400) == "bad_audio"
+    assert error_of(client.post("/v1/decode?start=-1", content=container), 422) == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("format", "bit_depth", "subtype"),
+    [("wav", "16", "PCM_16"), ("wav", "24", "PCM_24"), ("wav", "float", "FLOAT"), ("flac", "24", "PCM_24")],
+)
+def test_decode_gives_the_bit_depth(client, make_audio, format, bit_depth, subtype):
+    container = client.post("/v1/encode", content=make_audio()).content
+    choice = {"format": format, "bit_depth": bit_depth}
+    answer = client.post("/v1/decode", params=choice, content=container)
+    assert soundfile.info(io.BytesIO(answer.content)).subtype == subtype
+
+
+def test_flac_has_no_float(client, make_audio):
+    container = client.post("/v1/encode", content=make_audio()).content
+    answer = client.post("/v1/decode?format=flac&bit_depth=float", content=container)
+    assert error_of(answer, 422) == "invalid_request"
+
+
+def test_roundtrip_is_encode_and_decode(client, make_audio):
+    data = make_audio(seconds=0.5, sample_rate=22_050)
+    choice = {"num_quantizers": 2, "format": "flac"}
+    answer = client.post("/v1/roundtrip", params=choice, content=data)
+    container = client.post("/v1/encode?num_quantizers=2", content=data)
+    assert answer.content == client.post("/v1/decode?format=flac", content=container.content).content
+    assert int(answer.headers["X-Nacre-Bytes"]) == len(container.content)
+    assert answer.headers["X-Nacre-Measured-Kbps"] == container.headers["X-Nacre-Measured-Kbps"]
+    by_form = client.post("/v1/roundtrip", files={"file": data}, data={"num_quantizers": "2", "format": "flac"})
+    assert by_form.content == answer.content
+
+
+def test_a_model_is_chosen_by_name(make_client, package, other_package, make_audio):
+    client = make_client(str(package), str(other_package))
+    first, second = client.get("/v1/models").json()["models"]
+    assert (first["name"], second["name"]) == ("tiny", "other")
+    assert client.get("/v1/models/other").json() == second
+    assert error_of(client.get("/v1/models/nothing"), 404) == "unknown_model"
+    data = make_audio()
+    container = client.post("/v1/encode?model=other", content=data)
+    assert container.headers["X-Nacre-Model"] == "other"
+    decoded = client.post("/v1/decode", content=container.content)
+    assert decoded.headers["X-Nacre-Model"] == "other"
+    assert client.post("/v1/encode", content=data).headers["X-Nacre-Model"] == "tiny"
+    assert error_of(client.post("/v1/encode?model=nothing", content=data), 404) == "unknown_model"
+
+
+def test_limits_are_listed(make_client):
+    listed = make_client(max_seconds=7).get("/v1/limits").json()
+    assert listed["max_seconds"] == 7
+    assert set(listed) == set(ServiceLimits.model_fields)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from codec.compress import compress
 from codec.errors import NacreError, PackageError, UnknownModelError
 from registry.registry import Registry
 from serving.bento import build_bento, pinned_requirements
-from serving.server import check_address, pin
+from serving.server import check_address, checked_references
 
 # Importing bentoml builds a pattern that the pathspec it requires calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
@@ -127,12 +128,16 @@ def test_a_bento_is_refused_before_it_is_built(package, tmp_path):
         build_bento("unknown")
 
 
-def test_a_folder_is_pinned_to_its_path_and_verified(package, tmp_path):
-    assert pin(str(package)) == str(package)
+def test_references_are_checked_before_anything_starts(package, tmp_path):
+    assert checked_references([str(package)]) == [str(package)]
     with pytest.raises(PackageError):
-        pin(str(tmp_path))
+        checked_references([str(package), str(tmp_path)])
     with pytest.raises(UnknownModelError):
-        pin("unknown@production")
+        checked_references(["unknown@production"])
+    renamed = tmp_path / "a,b"
+    shutil.copytree(package, renamed)
+    with pytest.raises(NacreError, match="comma"):
+        checked_references([str(renamed)])
 
 
 def test_an_address_in_use_or_no_address():
@@ -154,8 +159,12 @@ def test_serve_says_in_one_line_what_is_wrong(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_alias_is_pinned_to_the_version_it_names(package):
+def test_an_alias_stays_one_that_is_followed(package):
     registry = Registry.open()
     registry.register(package, "speech")
     registry.promote("speech:1", "production")
-    assert pin("speech") == pin("speech@production") == "speech:1"
+    assert checked_references(["speech", "speech@production", "speech:1"]) == [
+        "speech",
+        "speech@production",
+        "speech:1",
+    ]

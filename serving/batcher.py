@@ -1,0 +1,185 @@
+"""Dynamic batching in process: windows of many requests go through a model together, each to the bits it gets alone.
+
+Nobody waits for company: a call that finds a free slot runs at once, and what arrived meanwhile goes together when a
+slot is free again. The calling threads do the work themselves: whoever gets a slot runs the oldest batch, until its
+own call is done. A batch that fails is run again one by one, so that a bad item fails alone.
+
+Axes: audio [B, C, T]; codes [B, K, L].
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codec.model import Codec
+from codec.nacre.encoder import Encoder
+from codec.ragged import encode_ragged
+
+# Told the calls of each batch that was run.
+Observe = Callable[[int], None]
+# Lengths whose quotient is at most this may go together; what is added is thrown away.
+MAX_STRETCH = 1.25
+
+
+class CancelledError(Exception):
+    """Whoever wanted the result has gone."""
+
+
+class Batcher:
+    """Runs calls in `slots` at once, each of at most `max_batch_samples` samples of audio, unless one call has more."""
+
+    def __init__(self, slots: int, max_batch_samples: int, observe: Observe = lambda size: None) -> None:
+        self._free = slots
+        self._max_batch_samples = max_batch_samples
+        self._observe = observe
+        self._changed = threading.Condition()
+        self._waiting: list[_Call] = []
+
+    @property
+    def depth(self) -> int:
+        """Calls that wait for a slot."""
+        return len(self._waiting)
+
+    def run(self, call: _Call) -> Tensor:
+        """Return the result of `call`; blocks. Raises what its work raises."""
+        with self._changed:
+            self._waiting.append(call)
+        while (batch := self._next_batch(call)) is not None:
+            try:
+                _run_batch(batch)
+                self._observe(len(batch))
+            finally:
+                self._finish(batch)
+        return call.result()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold a slot for work that can't be joined with other's."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free > 0)
+            self._free -= 1
+        try:
+            yield
+        finally:
+            self._finish([])
+
+    def _next_batch(self, call: _Call) -> list[_Call] | None:
+        """Wait for a slot, and take the oldest batch; None once `call` is done, whoever ran it."""
+        with self._changed:
+            self._changed.wait_for(lambda: call.done or (self._free > 0 and bool(self._waiting)))
+            if call.done:
+                return None
+            self._free -= 1
+            return self._take()
+
+    def _finish(self, batch: list[_Call]) -> None:
+        with self._changed:
+            for call in batch:
+                call.done = True
+            self._free += 1
+            self._changed.notify_all()
+
+    def _take(self) -> list[_Call]:
+        """Take the oldest call from the queue, and those that may go with it, oldest first."""
+        first, room = self._waiting[0], self._max_batch_samples
+        batch, shortest, longest = [first], first.num_samples, first.num_samples
+        items = first.items
+        for call in self._waiting[1:]:
+            low, high = min(shortest, call.num_samples), max(longest, call.num_samples)
+            if call.key != first.key or high > low * MAX_STRETCH or (items + call.items) * high > room:
+                continue
+            batch.append(call)
+            shortest, longest, items = low, high, items + call.items
+        self._waiting = [call for call in self._waiting if call not in batch]
+        return batch
+
+
+class _Call:
+    """One window to code; calls of equal `key` may go together."""
+
+    def __init__(
+        self, key: Hashable, window: Tensor, num_samples: int, work: Callable[[list[Tensor]], list[Tensor]]
+    ) -> None:
+        self.key = key
+        self.window = window
+        self.num_samples = num_samples
+        self.work = work
+        self.done = False
+        self.outcome: Tensor | Exception | None = None
+
+    @property
+    def items(self) -> int:
+        return len(self.window)
+
+    def result(self) -> Tensor:
+        assert self.outcome is not None
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+def _run_batch(batch: list[_Call]) -> None:
+    try:
+        outcomes = batch[0].work([call.window for call in batch])
+        for call, outcome in zip(batch, outcomes, strict=True):
+            call.outcome = outcome
+    except Exception as error:  # whatever it is, it belongs to the caller
+        if len(batch) == 1:
+            batch[0].outcome = error
+            return
+        for call in batch:
+            _run_batch([call])
+
+
+@dataclass(frozen=True)
+class BatchedCodec:
+    """A codec whose windows go through `batcher`; a `WindowCoder` (codec/chunked.py) for one request.
+
+    `cancelled` is set when nobody wants the result any more.
+    """
+
+    codec: Codec
+    batcher: Batcher
+    cancelled: threading.Event
+
+    def encode(self, audio: Tensor, *, num_quantizers: int, denoise: bool) -> Tensor:
+        """Encode as `Codec.encode`."""
+        ragged = isinstance(self.codec.encoder, Encoder) and not denoise
+        key = (id(self.codec), "encode", num_quantizers, denoise, None if ragged else audio.shape[1:])
+
+        def work(windows: list[Tensor]) -> list[Tensor]:
+            if len({window.shape[-1] for window in windows}) > 1:
+                return _encode_ragged(self.codec, windows, num_quantizers)
+            return _together(windows, lambda w: self.codec.encode(w, num_quantizers=num_quantizers, denoise=denoise))
+
+        return self._run(_Call(key, audio, audio.shape[-1], work))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Decode as `Codec.decode`."""
+        key = (id(self.codec), "decode", codes.shape[1:])
+        num_samples = codes.shape[-1] * self.codec.config.hop_length
+        return self._run(_Call(key, codes, num_samples, lambda windows: _together(windows, self.codec.decode)))
+
+    def _run(self, call: _Call) -> Tensor:
+        if self.cancelled.is_set():
+            raise CancelledError
+        return self.batcher.run(call)
+
+
+def _together(windows: list[Tensor], work: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    return list(work(torch.cat(windows)).split([len(window) for window in windows]))
+
+
+def _encode_ragged(codec: Codec, windows: list[Tensor], num_quantizers: int) -> list[Tensor]:
+    longest = max(window.shape[-1] for window in windows)
+    padded = torch.cat([torch.nn.functional.pad(window, (0, longest - window.shape[-1])) for window in windows])
+    lengths = torch.tensor([window.shape[-1] for window in windows for _ in window])
+    codes = encode_ragged(codec, padded, lengths, num_quantizers=num_quantizers)
+    parts = codes.split([len(window) for window in windows])
+    return [part[..., : codec.config.num_frames(window.shape[-1])] for part, window in zip(parts, windows, strict=True)]

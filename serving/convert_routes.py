@@ -1,0 +1,130 @@
+"""POST /v1/encode, /v1/decode and /v1/roundtrip: one file in, one file out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from serving.body import FILE_FIELD, read_upload
+from serving.caching import etag, is_known
+from serving.disconnect import unless_gone
+from serving.engine import Encoding, Engine
+from serving.errors import ServiceError
+from serving.limits import ServiceLimits
+from serving.models import ServedModel
+from serving.negotiation import negotiate
+from serving.schemas import Codes, DecodeParameters, EncodeParameters, ErrorBody, RoundtripParameters
+
+CONTAINER_TYPE = "application/vnd.nacre"
+JSON_TYPE = "application/json"
+AUDIO_TYPES = ("audio/wav", "audio/flac")
+Parameters = TypeVar("Parameters", bound=BaseModel)
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorBody} for code in (400, 404, 406, 408, 409, 413, 415, 429, 503)
+}
+
+
+def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
+    """Return the conversions by `engine`."""
+    routes = APIRouter()
+
+    @routes.post("/v1/encode", response_class=Response, **_describe("audio/*", EncodeParameters, (CONTAINER_TYPE,)))
+    async def encode(request: Request, query: Annotated[EncodeParameters, Query()]) -> Response:
+        """Encode audio (wav, flac, mp3, ogg, opus) to a container, or with `Accept: application/json` to codes."""
+        form = negotiate(request.headers.get("Accept", ""), (CONTAINER_TYPE, JSON_TYPE))
+        with engine.admit():
+            upload = await read_upload(request, limits)
+            chosen = merge(query, upload.fields)
+            fingerprint = engine.models.choose(chosen.model).loaded.package.fingerprint
+            tag = await engine.run(lambda: etag(upload.data, fingerprint, chosen, form))
+            if is_known(request.headers, tag):
+                return Response(status_code=304, headers={"ETag": tag})
+            encoding = await unless_gone(request, lambda gone: engine.encode(upload.data, chosen, gone))
+            return await _encoded(engine, encoding, form, tag)
+
+    @routes.post("/v1/decode", response_class=Response, **_describe(CONTAINER_TYPE, DecodeParameters, AUDIO_TYPES))
+    async def decode(request: Request, query: Annotated[DecodeParameters, Query()]) -> Response:
+        """Decode a container, or a stretch of it, to audio of its source's sample rate and exact length."""
+        with engine.admit():
+            upload = await read_upload(request, limits)
+            chosen = merge(query, upload.fields)
+            tag = await engine.run(lambda: etag(upload.data, chosen))
+            if is_known(request.headers, tag):
+                return Response(status_code=304, headers={"ETag": tag})
+            decoding = await unless_gone(request, lambda gone: engine.decode(upload.data, chosen, gone))
+        headers = {**_model_headers(decoding.model), "ETag": tag}
+        return Response(decoding.data, media_type=f"audio/{chosen.format}", headers=headers)
+
+    @routes.post("/v1/roundtrip", response_class=Response, **_describe("audio/*", RoundtripParameters, AUDIO_TYPES))
+    async def roundtrip(request: Request, query: Annotated[RoundtripParameters, Query()]) -> Response:
+        """Encode audio and decode it again: what the codec makes of it."""
+        with engine.admit():
+            upload = await read_upload(request, limits)
+            chosen = merge(query, upload.fields)
+
+            async def there_and_back(gone: threading.Event) -> tuple[Encoding, bytes]:
+                encoding, decoding = await engine.roundtrip(upload.data, chosen, gone)
+                return encoding, decoding.data
+
+            encoding, audio = await unless_gone(request, there_and_back)
+        headers = {**_encoding_headers(encoding), "X-Nacre-Bytes": str(len(encoding.encoded.data))}
+        return Response(audio, media_type=f"audio/{chosen.format}", headers=headers)
+
+    return routes
+
+
+def merge(query: Parameters, fields: Mapping[str, str]) -> Parameters:
+    """Join the parameters of the URL with those of the form.
+
+    Raises:
+        RequestValidationError: Together they are not what the parameters take.
+        ServiceError: One is given twice.
+    """
+    given = query.model_dump(exclude_unset=True)
+    if twice := sorted(given.keys() & fields.keys()):
+        raise ServiceError(422, "invalid_request", f"{', '.join(twice)}: given both in the URL and in the form")
+    try:
+        return type(query).model_validate({**given, **fields})
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+async def _encoded(engine: Engine, encoding: Encoding, form: str, tag: str) -> Response:
+    headers = {**_encoding_headers(encoding), "ETag": tag, "Vary": "Accept"}
+    if form == CONTAINER_TYPE:
+        return Response(encoding.encoded.data, media_type=CONTAINER_TYPE, headers=headers)
+    from serving.codes import codes_of
+
+    text = await engine.run(lambda: codes_of(encoding.encoded.data, encoding.model).model_dump_json())
+    return Response(text, media_type=JSON_TYPE, headers=headers)
+
+
+def _encoding_headers(encoding: Encoding) -> dict[str, str]:
+    return {
+        **_model_headers(encoding.model),
+        "X-Nacre-Seconds": f"{encoding.encoded.seconds:.6f}",
+        "X-Nacre-Measured-Kbps": f"{encoding.encoded.measured_kbps:.3f}",
+    }
+
+
+def _model_headers(model: ServedModel) -> dict[str, str]:
+    return {"X-Nacre-Model": quote(model.name), "X-Nacre-Fingerprint": model.loaded.package.fingerprint}
+
+
+def _describe(takes: str, parameters: type[BaseModel], gives: tuple[str, ...]) -> dict[str, Any]:
+    """Describe for OpenAPI a route that takes one file, raw or in a form, and gives one back."""
+    form = parameters.model_json_schema()["properties"] | {FILE_FIELD: _BINARY["schema"]}
+    multipart = {"schema": {"type": "object", "required": [FILE_FIELD], "properties": form}}
+    body = {"required": True, "content": {takes: _BINARY, "multipart/form-data": multipart}}
+    content: dict[str, Any] = dict.fromkeys(gives, _BINARY)
+    answer: dict[str, Any] = {"description": "The converted file", "content": content}
+    if gives == (CONTAINER_TYPE,):
+        answer["model"] = Codes
+    return {"responses": {200: answer, **_REFUSALS}, "openapi_extra": {"requestBody": body}}

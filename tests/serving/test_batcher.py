@@ -1,0 +1,132 @@
+"""Dynamic batching: whoever shares a forward, each gets the bits it gets alone."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from codec.chunked import encode_chunked
+from serving.batcher import BatchedCodec, Batcher, CancelledError
+from tiny import tiny_codec
+
+LENGTHS = [800, 801, 960, 1000, 1000, 1000, 4000, 4000, 33, 50_000]
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return tiny_codec()
+
+
+def audio(length, seed=0, streams=1):
+    return 0.1 * torch.randn(streams, 1, length, generator=torch.Generator().manual_seed(seed))
+
+
+class Gate:
+    """A codec that waits at its first window until it is opened, and counts what went together."""
+
+    def __init__(self, codec):
+        self.config, self.encoder, self.quantizer, self._codec = codec.config, codec.encoder, codec.quantizer, codec
+        self.opened, self.entered, self.sizes = threading.Event(), threading.Event(), []
+
+    def encode(self, window, **choice):
+        self._pass(window)
+        return self._codec.encode(window, **choice)
+
+    def decode(self, codes):
+        self._pass(codes)
+        return self._codec.decode(codes)
+
+    def _pass(self, window):
+        self.sizes.append(len(window))
+        self.entered.set()
+        assert self.opened.wait(20)
+
+
+def together(gate, batcher, calls):
+    """Run all calls so that all but the first wait while that one runs; return their results."""
+    with ThreadPoolExecutor(len(calls) + 1) as threads:
+        first = threads.submit(calls[0])
+        assert gate.entered.wait(20)
+        others = [threads.submit(call) for call in calls[1:]]
+        while batcher.depth < len(others):
+            time.sleep(0.001)
+        gate.opened.set()
+        return [future.exception() or future.result() for future in [first, *others]]
+
+
+def batched(gate, batcher):
+    return BatchedCodec(gate, batcher, threading.Event())
+
+
+def test_codes_don_t_depend_on_the_company(codec):
+    batcher = Batcher(slots=3, max_batch_samples=20_000)
+    through = BatchedCodec(codec, batcher, threading.Event())
+    inputs = [audio(length, seed, streams=1 + seed % 2) for seed, length in enumerate(LENGTHS)]
+
+    def both_ways(window):
+        codes = through.encode(window, num_quantizers=4, denoise=False)
+        return codes, through.decode(codes)
+
+    with ThreadPoolExecutor(len(inputs)) as threads:
+        results = list(threads.map(both_ways, inputs * 3))
+    for window, (codes, decoded) in zip(inputs * 3, results, strict=True):
+        alone = codec.encode(window, num_quantizers=4)
+        assert torch.equal(codes, alone)
+        assert torch.equal(decoded, codec.decode(alone))
+
+
+def test_what_waits_goes_together(codec):
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=10_000)
+    calls = [
+        lambda seed=seed: batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
+        for seed in range(9)
+    ]
+    results = together(gate, batcher, calls)
+    assert gate.sizes == [1, 8]
+    for seed, codes in enumerate(results):
+        assert torch.equal(codes, codec.encode(audio(1000, seed)))
+
+
+def test_a_batch_is_bounded_and_of_one_kind(codec):
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=3000)
+    calls = [
+        lambda stages=stages: batched(gate, batcher).encode(audio(1000), num_quantizers=stages, denoise=False)
+        for stages in (4, 4, 4, 4, 4, 2, 2)
+    ]
+    together(gate, batcher, calls)
+    assert gate.sizes == [1, 3, 1, 2]
+
+
+def test_one_bad_item_fails_alone(codec):
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=10_000)
+    good = codec.encode(audio(1000))
+    bad = good.clone()
+    bad[0, 0, 0] = 10_000
+    items = [good, good, bad, good]
+    results = together(gate, batcher, [lambda codes=codes: batched(gate, batcher).decode(codes) for codes in items])
+    assert isinstance(results[2], IndexError)
+    for index in (0, 1, 3):
+        assert torch.equal(results[index], codec.decode(good))
+
+
+def test_a_cancelled_request_ends_at_its_next_window(codec):
+    cancelled = threading.Event()
+    through = BatchedCodec(codec, Batcher(slots=1, max_batch_samples=1000), cancelled)
+    windows = encode_chunked(codec, [audio(4000)], window_frames=16, through=through)
+    next(windows)
+    cancelled.set()
+    with pytest.raises(CancelledError):
+        next(windows)
+
+
+def test_work_alone_holds_a_slot(codec):
+    batcher = Batcher(slots=1, max_batch_samples=1000)
+    done = threading.Event()
+    with batcher.alone():
+        thread = threading.Thread(target=lambda: (batched(codec, batcher).decode(codec.encode(audio(99))), done.set()))
+        thread.start()
+        assert not done.wait(0.1)
+    assert done.wait(20)
+    thread.join()
