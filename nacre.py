@@ -23,6 +23,7 @@ COMMANDS = {
     "registry": ("registry.commands:registry", "Register, promote, resolve and verify packages."),
     "import": ("serving.import_commands:import_group", "Turn published models into packages."),
     "serve": ("serving.commands:serve", "Start the HTTP service that encodes and decodes."),
+    "keys": ("serving.access.commands:keys", "Create, list and revoke API keys of the service."),
     "bento": ("serving.commands:bento", "Package a registered model as a Bento."),
     "encode": ("serving.local_commands:encode", "Encode an audio file to a container, without a server."),
     "decode": ("serving.local_commands:decode", "Decode a container to an audio file, without a server."),

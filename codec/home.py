@@ -3,6 +3,8 @@
 registry.db   names, versions, aliases and their history
 bentoml/      BentoML's store (unless `BENTOML_HOME` names another place)
 runs/         training runs, one directory each
+jobs/         jobs of the HTTP service, with their input and results
+keys.json     who may use the HTTP service
 audio/        training audio that `nacre audio fetch` got
 """
 

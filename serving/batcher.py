@@ -20,9 +20,9 @@ from torch import Tensor
 from codec.model import Codec
 from codec.nacre.encoder import Encoder
 from codec.ragged import encode_ragged
+from serving.observe.metrics import Metrics
+from serving.observe.tracing import span
 
-# Told the calls of each batch that was run.
-Observe = Callable[[int], None]
 # Lengths whose quotient is at most this may go together; what is added is thrown away.
 MAX_STRETCH = 1.25
 
@@ -34,10 +34,10 @@ class CancelledError(Exception):
 class Batcher:
     """Runs calls in `slots` at once, each of at most `max_batch_samples` samples of audio, unless one call has more."""
 
-    def __init__(self, slots: int, max_batch_samples: int, observe: Observe = lambda size: None) -> None:
+    def __init__(self, slots: int, max_batch_samples: int, metrics: Metrics) -> None:
         self._free = slots
         self._max_batch_samples = max_batch_samples
-        self._observe = observe
+        self._metrics = metrics
         self._changed = threading.Condition()
         self._waiting: list[_Call] = []
 
@@ -53,7 +53,8 @@ class Batcher:
         while (batch := self._next_batch(call)) is not None:
             try:
                 _run_batch(batch)
-                self._observe(len(batch))
+                self._metrics.observe_batch(len(batch))
+                self._metrics.set_queue_depth(self.depth)
             finally:
                 self._finish(batch)
         return call.result()
@@ -169,7 +170,8 @@ class BatchedCodec:
     def _run(self, call: _Call) -> Tensor:
         if self.cancelled.is_set():
             raise CancelledError
-        return self.batcher.run(call)
+        with span("model"):
+            return self.batcher.run(call)
 
 
 def _together(windows: list[Tensor], work: Callable[[Tensor], Tensor]) -> list[Tensor]:

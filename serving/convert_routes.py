@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from serving.body import FILE_FIELD, read_upload
+from serving.body import FILE_FIELD, Upload, read_upload
 from serving.caching import etag, is_known
 from serving.disconnect import unless_gone
 from serving.engine import Encoding, Engine
@@ -19,6 +19,7 @@ from serving.errors import ServiceError
 from serving.limits import ServiceLimits
 from serving.models import ServedModel
 from serving.negotiation import negotiate
+from serving.observe.tracing import span
 from serving.schemas import Codes, DecodeParameters, EncodeParameters, ErrorBody, RoundtripParameters
 
 CONTAINER_TYPE = "application/vnd.nacre"
@@ -40,9 +41,10 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
         """Encode audio (wav, flac, mp3, ogg, opus) to a container, or with `Accept: application/json` to codes."""
         form = negotiate(request.headers.get("Accept", ""), (CONTAINER_TYPE, JSON_TYPE))
         with engine.admit():
-            upload = await read_upload(request, limits)
+            upload = await _read(request, limits)
             chosen = merge(query, upload.fields)
-            fingerprint = engine.models.choose(chosen.model).loaded.package.fingerprint
+            model = engine.models.choose(chosen.model)
+            request.state.model, fingerprint = model.name, model.loaded.package.fingerprint
             tag = await engine.run(lambda: etag(upload.data, fingerprint, chosen, form))
             if is_known(request.headers, tag):
                 return Response(status_code=304, headers={"ETag": tag})
@@ -53,12 +55,13 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
     async def decode(request: Request, query: Annotated[DecodeParameters, Query()]) -> Response:
         """Decode a container, or a stretch of it, to audio of its source's sample rate and exact length."""
         with engine.admit():
-            upload = await read_upload(request, limits)
+            upload = await _read(request, limits)
             chosen = merge(query, upload.fields)
             tag = await engine.run(lambda: etag(upload.data, chosen))
             if is_known(request.headers, tag):
                 return Response(status_code=304, headers={"ETag": tag})
             decoding = await unless_gone(request, lambda gone: engine.decode(upload.data, chosen, gone))
+        request.state.model = decoding.model.name
         headers = {**_model_headers(decoding.model), "ETag": tag}
         return Response(decoding.data, media_type=f"audio/{chosen.format}", headers=headers)
 
@@ -66,8 +69,9 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
     async def roundtrip(request: Request, query: Annotated[RoundtripParameters, Query()]) -> Response:
         """Encode audio and decode it again: what the codec makes of it."""
         with engine.admit():
-            upload = await read_upload(request, limits)
+            upload = await _read(request, limits)
             chosen = merge(query, upload.fields)
+            request.state.model = engine.models.choose(chosen.model).name
 
             async def there_and_back(gone: threading.Event) -> tuple[Encoding, bytes]:
                 encoding, decoding = await engine.roundtrip(upload.data, chosen, gone)
@@ -94,6 +98,11 @@ def merge(query: Parameters, fields: Mapping[str, str]) -> Parameters:
         return type(query).model_validate({**given, **fields})
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
+
+
+async def _read(request: Request, limits: ServiceLimits) -> Upload:
+    with span("read"):
+        return await read_upload(request, limits)
 
 
 async def _encoded(engine: Engine, encoding: Encoding, form: str, tag: str) -> Response:

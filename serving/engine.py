@@ -7,24 +7,28 @@ item the bits it gets alone (serving/batcher.py). Torch is imported only when a 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import io
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from serving.errors import unavailable
 from serving.limits import ServiceLimits
 from serving.models import ServedModel, ServedModels
+from serving.observe.metrics import Metrics
 from serving.schemas import DecodeParameters, EncodeParameters, RoundtripParameters
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from codec.chunked import WindowCoder
+    from codec.weights import LoadedPackage
     from serving.batcher import Batcher
     from serving.conversion import Encoded
 
@@ -57,6 +61,7 @@ class Engine:
     """
 
     def __init__(self, limits: ServiceLimits, workers: int = 1) -> None:
+        self.metrics = Metrics()
         self._limits = limits
         self._workers = workers
         self._threads = ThreadPoolExecutor(limits.concurrency + limits.queue, "nacre-engine")
@@ -80,12 +85,13 @@ class Engine:
 
         from serving.batcher import Batcher
 
-        models = ServedModels(references, self._limits.device)
+        models = ServedModels(references, self._limits.device, self.metrics.count_swap)
         models.load()
+        self.metrics.set_models([model.name for model in models.all()])
         cores = len(os.sched_getaffinity(0))
         torch.set_num_threads(max(1, cores // (self._limits.concurrency * self._workers)))
         rate = max(model.sample_rate for model in models.all())
-        self._batcher = Batcher(self._limits.concurrency, round(MAX_BATCH_SECONDS * rate))
+        self._batcher = Batcher(self._limits.concurrency, round(MAX_BATCH_SECONDS * rate), self.metrics)
         self._models = models
 
     @contextmanager
@@ -125,6 +131,24 @@ class Engine:
         """Do a request's other work in one of the engine's threads."""
         return await self._run(work)
 
+    @contextmanager
+    def using(self, loaded: LoadedPackage, cancelled: threading.Event | None = None) -> Iterator[WindowCoder | None]:
+        """Hold what a conversion needs: what its windows go through, each waiting for a slot, or None and a slot."""
+        from codec.chunked import goes_in_windows
+        from serving.batcher import BatchedCodec
+
+        assert self._batcher is not None, "load() comes first"
+        if goes_in_windows(loaded.package.config):
+            yield BatchedCodec(loaded.codec, self._batcher, cancelled or threading.Event())
+        else:
+            with self.slot():
+                yield None
+
+    def slot(self) -> AbstractContextManager[None]:
+        """Hold a slot for work that doesn't go window by window through the batcher."""
+        assert self._batcher is not None, "load() comes first"
+        return self._batcher.alone()
+
     def close(self) -> None:
         """Take no more work; what runs is finished, what waits is dropped."""
         self._models.close()
@@ -136,34 +160,31 @@ class Engine:
         from serving.conversion import encode_source
 
         choice = parameters.model_dump(include={"bitrate_kbps", "num_quantizers", "denoise"})
-        with self._slot(model):
-            through = self._through(model, cancelled)
-            return encode_source(model.loaded, io.BytesIO(data), self._limits.audio, **choice, through=through)
+        start = time.perf_counter()
+        with self.using(model.loaded, cancelled) as through:
+            encoded = encode_source(model.loaded, io.BytesIO(data), self._limits.audio, **choice, through=through)
+        self.metrics.observe_audio(model.name, "encode", encoded.seconds, time.perf_counter() - start)
+        return encoded
 
     def _decode(self, data: bytes, parameters: DecodeParameters, cancelled: threading.Event) -> Decoding:
         from codec.audio import audio_bytes
         from codec.container import read_header
         from serving.conversion import decode_container
 
+        start = time.perf_counter()
         model = self._models.maker_of(read_header(data).fingerprint)
         stretch = parameters.model_dump(include={"start", "duration"})
-        with self._slot(model, joins=stretch == {"start": None, "duration": None}):
-            through = self._through(model, cancelled)
+        # A stretch doesn't go window by window.
+        with self.using(model.loaded, cancelled) if not any(stretch.values()) else self._alone() as through:
             audio = decode_container(model.loaded, data, self._limits.audio, **stretch, through=through)
+        self.metrics.observe_audio(model.name, "decode", audio.seconds, time.perf_counter() - start)
         return Decoding(audio_bytes(audio, parameters.format, parameters.subtype), model)
 
-    def _slot(self, model: ServedModel, joins: bool = True) -> AbstractContextManager[None]:
-        """Hold a slot for a conversion that doesn't go window by window through the batcher."""
-        from codec.chunked import goes_in_windows
-
-        assert self._batcher is not None, "admit() comes first"
-        return nullcontext() if joins and goes_in_windows(model.loaded.codec.config) else self._batcher.alone()
-
-    def _through(self, model: ServedModel, cancelled: threading.Event) -> WindowCoder:
-        from serving.batcher import BatchedCodec
-
-        assert self._batcher is not None, "admit() comes first"
-        return BatchedCodec(model.loaded.codec, self._batcher, cancelled)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.slot():
+            yield None
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        context = contextvars.copy_context()  # the request's name and trace go with it
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(work))

@@ -67,7 +67,8 @@ def status_of(error: NacreError) -> int:
 def error_response(
     request: Request, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return the one shape."""
+    """Return the one shape, and note the code for whoever counts."""
+    request.state.error_code = code
     body = {"error": {"code": code, "message": message}, "request_id": request_id(request.scope)}
     return JSONResponse(body, status, headers=headers)
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from codec.audio import AudioLimits
 from codec.errors import NacreError
+from serving.jobs.limits import JobLimits
+from serving.streams.limits import StreamLimits
 
 
-class ServiceLimits(BaseModel):
-    """Bounds on one request, and on how many there are at once in one worker."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class ServiceLimits(JobLimits):
+    """Bounds on one request, on how many there are at once in one worker, and on streams and jobs."""
 
     max_body_bytes: PositiveInt = 64 * 2**20
     max_seconds: PositiveFloat = 300.0
@@ -30,6 +30,10 @@ class ServiceLimits(BaseModel):
     queue: NonNegativeInt = 16
     # Where models run, as torch names it: cpu, cuda, cuda:1.
     device: str = "cpu"
+    max_streams: PositiveInt = 8
+    # How long a stream's client may send nothing, or take nothing.
+    stream_idle_seconds: PositiveFloat = 30.0
+    max_stream_message_bytes: PositiveInt = 2**20
 
     @property
     def audio(self) -> AudioLimits:
@@ -39,6 +43,16 @@ class ServiceLimits(BaseModel):
             max_channels=self.max_channels,
             min_sample_rate=self.min_sample_rate,
             max_sample_rate=self.max_sample_rate,
+        )
+
+    @property
+    def streams(self) -> StreamLimits:
+        """The bounds on streams."""
+        return StreamLimits(
+            audio=self.audio,
+            max_streams=self.max_streams,
+            idle_seconds=self.stream_idle_seconds,
+            max_message_bytes=self.max_stream_message_bytes,
         )
 
     @classmethod

@@ -33,11 +33,14 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         name = _name(scope)
         scope.setdefault("state", {})["request_id"] = name
+        if scope["type"] == "websocket":  # its answers name it themselves
+            await self.app(scope, receive, send)
+            return
         started = False
 
         async def send_named(message: Message) -> None:
@@ -55,7 +58,7 @@ class RequestMiddleware:
             logger.exception("request %s failed", name)
             if started:  # the headers are out: break the connection rather than end a cut body as if it were whole
                 raise
-            await _send_failure(name, send_named)
+            await _send_failure(scope, send_named)
 
 
 def _name(scope: Scope) -> str:
@@ -64,7 +67,9 @@ def _name(scope: Scope) -> str:
     return given.decode() if _VALID.fullmatch(given) else secrets.token_hex(16)
 
 
-async def _send_failure(name: str, send: Send) -> None:
+async def _send_failure(scope: Scope, send: Send) -> None:
+    name = request_id(scope)
+    scope["state"]["error_code"] = "internal"
     error = {"code": "internal", "message": "the service failed; its log has the reason under this request_id"}
     body = json.dumps({"error": error, "request_id": name}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

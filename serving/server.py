@@ -12,7 +12,11 @@ from typing import NoReturn
 from codec.errors import NacreError
 from codec.home import bentoml_home
 from codec.package import open_package
+from serving.access.cors import allowed_origins
+from serving.access.policy import check_access
+from serving.access.store import KeyStore
 from serving.limits import ServiceLimits
+from serving.observe.directory import create_directory
 
 SERVICE = "serving.service:NacreService"
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,13 +32,17 @@ def serve_forever(references: Sequence[str], *, host: str, port: int, workers: i
     Raises:
         UnknownModelError: There is no such model.
         PackageError: Its package is incomplete or altered.
-        NacreError: The address can't be listened on, or a limit in the environment is wrong.
+        NacreError: The address can't be listened on, needs a key that isn't there, or a setting in the environment is
+            wrong.
     """
     ServiceLimits.from_environment()
+    allowed_origins()
+    check_access(host, KeyStore())
     os.environ["NACRE_MODEL"] = ",".join(checked_references(references))
     os.environ["NACRE_WORKERS"] = str(workers)
     check_address(host, port)
     bentoml_home()
+    create_directory()
     arguments = ["--host", host, "--port", str(port), "--working-dir", str(ROOT)]
     arguments += ["--timeout-graceful-shutdown", str(SHUTDOWN_SECONDS)]
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", "serve", SERVICE, *arguments])  # noqa: S606  # no shell

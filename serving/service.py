@@ -21,9 +21,18 @@ bentoml_home()
 
 import bentoml  # noqa: E402  # it reads BENTOML_HOME when imported
 
+from serving.access.cors import allowed_origins  # noqa: E402
+from serving.access.policy import listens_on_loopback  # noqa: E402
+from serving.access.store import KeyStore  # noqa: E402
 from serving.app import create_app  # noqa: E402
 from serving.engine import Engine  # noqa: E402
+from serving.jobs.packages import PackageConverter  # noqa: E402
+from serving.jobs.runner import JobRunner  # noqa: E402
+from serving.jobs.store import JobStore  # noqa: E402
 from serving.limits import ServiceLimits  # noqa: E402
+from serving.observe.directory import use_directory  # noqa: E402
+from serving.observe.logs import configure_logging  # noqa: E402
+from serving.observe.tracing import start_tracing, stop_tracing  # noqa: E402
 
 MODEL_VARIABLE = "NACRE_MODEL"
 WORKERS_VARIABLE = "NACRE_WORKERS"
@@ -58,9 +67,15 @@ def served_references() -> list[str]:
     raise UnknownModelError(f"no model to serve: set {MODEL_VARIABLE}, or start with `nacre serve --model NAME`")
 
 
+use_directory()
+configure_logging()
+start_tracing()
 limits = ServiceLimits.from_environment()
 workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
 engine = Engine(limits, workers)
+jobs = JobStore.open(limits)
+converter = PackageConverter.of(engine, limits)
+runner = JobRunner(jobs, converter, on_finish=engine.metrics.count_finished_job)
 
 
 @bentoml.service(
@@ -75,13 +90,20 @@ class NacreService:
     def __init__(self) -> None:
         engine.load(*served_references())
         engine.models.follow()
+        runner.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml leaves it so
     def close(self) -> None:
-        """Drop what waits."""
+        """Drop what waits, and give a job that isn't finished back."""
+        runner.stop()
         engine.close()
+        jobs.close()
+        stop_tracing()
 
 
 NacreService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator made it a bentoml.Service
-    ApiMiddleware, api=create_app(engine, limits)
+    ApiMiddleware,
+    api=create_app(
+        engine, limits, jobs, converter, KeyStore(), is_open=listens_on_loopback(), origins=allowed_origins()
+    ),
 )

@@ -9,9 +9,9 @@ import soundfile
 import yaml
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
+from service_app import make_app
 
 from nacre import cli
-from serving.app import create_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
 from tiny import TRAINED_NETWORK
@@ -115,9 +115,12 @@ def test_left_stays_left_through_files_and_the_service(model, tmp_path):
     assert "1 stream(s)" in nacre("inspect", tmp_path / "a.nac")
     assert "codebook.perplexity" in nacre("registry", "show", model)
 
-    engine = Engine(ServiceLimits())
+    limits = ServiceLimits()
+    engine = Engine(limits)
     engine.load(model)
-    client = TestClient(create_app(engine, ServiceLimits()))
+    client = TestClient(
+        make_app(engine, limits, tmp_path / "home"), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
+    )
     container = client.post("/v1/encode", content=(tmp_path / "a.wav").read_bytes()).content
     assert container == (tmp_path / "a.nac").read_bytes()
     served, _ = soundfile.read(io.BytesIO(client.post("/v1/decode", content=container).content))

@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from service_app import make_app
 
 from codec.weights import load_package, write_package
-from serving.app import create_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
 from tiny import tiny_codec
@@ -45,13 +45,13 @@ def other_model(other_package):
 class Client:
     """Speaks to an app without a socket; one event loop in a thread of its own, so that threads can share it."""
 
-    def __init__(self, engine, limits):
+    def __init__(self, engine, app):
         self.engine = engine
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        transport = httpx.ASGITransport(create_app(engine, limits), raise_app_exceptions=False)
-        self._http = httpx.AsyncClient(transport=transport, base_url="http://service")
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._http = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
     def get(self, url, **arguments):
         return self._call(self._http.get(url, **arguments))
@@ -71,7 +71,7 @@ class Client:
 
 
 @pytest.fixture
-def make_client(package):
+def make_client(package, tmp_path):
     """Build a client of the API with the limits given."""
     clients = []
 
@@ -80,7 +80,7 @@ def make_client(package):
         engine = Engine(limits)
         if load:
             engine.load(*references or [str(package)])
-        clients.append(Client(engine, limits))
+        clients.append(Client(engine, make_app(engine, limits, tmp_path / f"home{len(clients)}")))
         return clients[-1]
 
     yield make
@@ -89,10 +89,10 @@ def make_client(package):
 
 
 @pytest.fixture(scope="session")
-def client(package):
+def client(package, tmp_path_factory):
     engine = Engine(ServiceLimits())
     engine.load(str(package))
-    client = Client(engine, ServiceLimits())
+    client = Client(engine, make_app(engine, ServiceLimits(), tmp_path_factory.mktemp("service")))
     yield client
     client.close()
 

@@ -96,6 +96,9 @@ def test_openapi_describes_every_route(client):
         "/v1/models",
         "/v1/models/{name}",
         "/v1/limits",
+        "/v1/jobs",
+        "/v1/jobs/{job_id}",
+        "/v1/jobs/{job_id}/result",
         "/livez",
         "/readyz",
     }

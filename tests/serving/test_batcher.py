@@ -9,6 +9,7 @@ import torch
 
 from codec.chunked import encode_chunked
 from serving.batcher import BatchedCodec, Batcher, CancelledError
+from serving.observe.metrics import Metrics
 from tiny import tiny_codec
 
 LENGTHS = [800, 801, 960, 1000, 1000, 1000, 4000, 4000, 33, 50_000]
@@ -61,7 +62,7 @@ def batched(gate, batcher):
 
 
 def test_codes_don_t_depend_on_the_company(codec):
-    batcher = Batcher(slots=3, max_batch_samples=20_000)
+    batcher = Batcher(slots=3, max_batch_samples=20_000, metrics=Metrics())
     through = BatchedCodec(codec, batcher, threading.Event())
     inputs = [audio(length, seed, streams=1 + seed % 2) for seed, length in enumerate(LENGTHS)]
 
@@ -78,7 +79,7 @@ def test_codes_don_t_depend_on_the_company(codec):
 
 
 def test_what_waits_goes_together(codec):
-    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=10_000)
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=10_000, metrics=Metrics())
     calls = [
         lambda seed=seed: batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
         for seed in range(9)
@@ -90,7 +91,7 @@ def test_what_waits_goes_together(codec):
 
 
 def test_a_batch_is_bounded_and_of_one_kind(codec):
-    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=3000)
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=3000, metrics=Metrics())
     calls = [
         lambda stages=stages: batched(gate, batcher).encode(audio(1000), num_quantizers=stages, denoise=False)
         for stages in (4, 4, 4, 4, 4, 2, 2)
@@ -100,7 +101,7 @@ def test_a_batch_is_bounded_and_of_one_kind(codec):
 
 
 def test_one_bad_item_fails_alone(codec):
-    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=10_000)
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=10_000, metrics=Metrics())
     good = codec.encode(audio(1000))
     bad = good.clone()
     bad[0, 0, 0] = 10_000
@@ -113,7 +114,7 @@ def test_one_bad_item_fails_alone(codec):
 
 def test_a_cancelled_request_ends_at_its_next_window(codec):
     cancelled = threading.Event()
-    through = BatchedCodec(codec, Batcher(slots=1, max_batch_samples=1000), cancelled)
+    through = BatchedCodec(codec, Batcher(slots=1, max_batch_samples=1000, metrics=Metrics()), cancelled)
     windows = encode_chunked(codec, [audio(4000)], window_frames=16, through=through)
     next(windows)
     cancelled.set()
@@ -122,7 +123,7 @@ def test_a_cancelled_request_ends_at_its_next_window(codec):
 
 
 def test_work_alone_holds_a_slot(codec):
-    batcher = Batcher(slots=1, max_batch_samples=1000)
+    batcher = Batcher(slots=1, max_batch_samples=1000, metrics=Metrics())
     done = threading.Event()
     with batcher.alone():
         thread = threading.Thread(target=lambda: (batched(codec, batcher).decode(codec.encode(audio(99))), done.set()))

@@ -14,7 +14,9 @@ def modules_after(code):
     return set(done.stdout.rpartition("modules:")[2].split())
 
 
-@pytest.mark.parametrize("module", ["serving", "serving.app", "serving.engine", "serving.commands"])
+@pytest.mark.parametrize(
+    "module", ["serving", "serving.app", "serving.engine", "serving.commands", "serving.jobs.runner"]
+)
 def test_modules_without_torch(module):
     loaded = modules_after(f"import {module}")
     assert not loaded & {*FOREIGN, "torch", "bentoml"}

@@ -83,7 +83,9 @@ def test_serve_encodes_decodes_and_stops_without_a_trace(start, package, model, 
     assert len(decoded.content) == 44 + 44_100 * 2 * 2
     (facts,) = client.get("/v1/models").json()["models"]
     assert facts["fingerprint"] == model.package.fingerprint
-    for method, path in [("GET", "/"), ("GET", "/metrics"), ("GET", "/schema.json"), ("POST", "/livez")]:
+    assert "nacre_audio_seconds_total" in client.get("/metrics").text
+    assert client.get("/").headers["Content-Type"].startswith("text/html")
+    for method, path in [("GET", "/docs.json"), ("GET", "/schema.json"), ("POST", "/livez")]:
         answer = client.request(method, path)
         assert answer.status_code in (404, 405)
         assert answer.json()["request_id"] == answer.headers["X-Request-ID"]

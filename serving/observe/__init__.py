@@ -1,0 +1,1 @@
+"""Observing: metrics for Prometheus, one log line a request, and traces for OpenTelemetry."""
