@@ -28,7 +28,7 @@ from serving.observe.trace_middleware import TraceMiddleware
 from serving.page_routes import page_routes
 from serving.request import RequestMiddleware
 from serving.schemas import ErrorBody
-from serving.streams import stream_routes
+from serving.streams.routes import stream_routes
 
 
 def create_app(

@@ -33,6 +33,7 @@ from serving.limits import ServiceLimits  # noqa: E402
 from serving.observe.directory import use_directory  # noqa: E402
 from serving.observe.logs import configure_logging  # noqa: E402
 from serving.observe.tracing import start_tracing, stop_tracing  # noqa: E402
+from serving.streams.keepalive import drop_ping_deadline  # noqa: E402
 
 MODEL_VARIABLE = "NACRE_MODEL"
 WORKERS_VARIABLE = "NACRE_WORKERS"
@@ -68,6 +69,7 @@ def served_references() -> list[str]:
 
 
 use_directory()
+drop_ping_deadline()
 configure_logging()
 start_tracing()
 limits = ServiceLimits.from_environment()

@@ -10,8 +10,3 @@ A stream's generator runs in a thread of its own, which takes what has come, com
 certain. Either side that is faster than the other is held back: a few messages wait in each direction, no more, and
 behind them TCP. Torch is imported only where a stream is coded.
 """
-
-from serving.streams.limits import StreamLimits
-from serving.streams.routes import stream_routes
-
-__all__ = ["StreamLimits", "stream_routes"]

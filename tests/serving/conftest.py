@@ -47,6 +47,7 @@ class Client:
 
     def __init__(self, engine, app):
         self.engine = engine
+        self.app = app
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

@@ -20,8 +20,9 @@ from codec.model import Codec
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
 from codec.weights import load_package, write_package
-from serving.streams import StreamLimits, stream_routes
+from serving.streams.limits import StreamLimits
 from serving.streams.pcm import PcmLayout, PcmReader
+from serving.streams.routes import stream_routes
 from tiny import NETWORK, segmented_codec, tiny_codec, tiny_config
 
 LSTM = {"filters": 4, "ratios": (4, 4, 2), "lstm_layers": 1}
