@@ -60,6 +60,11 @@ def commands():
     return [line for line in lines if line and not line.startswith(LEFT_OUT)]
 
 
+def programs():
+    """Return the README's Python blocks."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -91,6 +96,9 @@ def test_every_command_runs(folder):
             here = command.replace("127.0.0.1:3000", f"127.0.0.1:{port}").replace("curl ", "curl --fail ")
             result = subprocess.run(["bash", "-c", here], capture_output=True, text=True, timeout=600, **options)
             assert result.returncode == 0, f"{command}\n{result.stderr}"
+        for program in programs():
+            here = program.replace("127.0.0.1:3000", f"127.0.0.1:{port}")
+            subprocess.run([sys.executable, "-c", here], check=True, timeout=60, **options)
     finally:
         if server is not None:
             server.terminate()
