@@ -1,10 +1,9 @@
 """What people put before a codec without us: servers that benchmarks/serving.py measures beside ours.
 
-    python benchmarks/handlers.py plain|litserve|encodec PORT [PACKAGE]
+    python benchmarks/handlers.py plain|encodec PORT [PACKAGE]
 
-`plain` is a FastAPI handler, one request one forward, in FastAPI's threads; `litserve` the same in LitServe, batched as
-its documentation shows; `encodec` the plain handler around transformers' EncodecModel. All read a wav and answer codes
-as bytes, without a container: less than ours do.
+`plain` is a FastAPI handler, one request one forward, in FastAPI's threads; `encodec` the same around transformers'
+EncodecModel. They read a wav and answer codes as bytes, without a container: less than ours does.
 """
 
 import io
@@ -71,42 +70,11 @@ def _app(encode: Any) -> FastAPI:
     return app
 
 
-def serve_litserve(package: str, port: int) -> None:
-    """Serve by LitServe, in batches of up to 16 that it pads to the longest."""
-    import litserve
-
-    class Api(litserve.LitAPI):  # type: ignore[misc]  # untyped
-        def setup(self, device: str) -> None:
-            self.codec = load_package(Path(package)).codec
-
-        async def decode_request(self, request: Request) -> torch.Tensor:
-            return read(await request.body())[0]
-
-        def batch(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-            longest = max(audio.shape[-1] for audio in inputs)
-            return torch.stack([torch.nn.functional.pad(audio, (0, longest - audio.shape[-1])) for audio in inputs])
-
-        def predict(self, audio: torch.Tensor) -> torch.Tensor:
-            return self.codec.encode(audio)
-
-        def unbatch(self, output: torch.Tensor) -> list[torch.Tensor]:
-            return list(output)
-
-        def encode_response(self, output: torch.Tensor) -> Response:
-            return answer(output)
-
-    api = Api(max_batch_size=16, batch_timeout=0.002, api_path="/encode")
-    litserve.LitServer(api, accelerator="cpu").run(port=port, host="127.0.0.1", generate_client_file=False)
-
-
 def main() -> None:
     """Serve until killed."""
     kind, port, *rest = sys.argv[1:]
-    if kind == "litserve":
-        serve_litserve(rest[0], int(port))
-    else:
-        app = plain(rest[0]) if kind == "plain" else encodec()
-        uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
+    app = plain(rest[0]) if kind == "plain" else encodec()
+    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
 
 
 if __name__ == "__main__":

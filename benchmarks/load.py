@@ -1,6 +1,6 @@
 """Load on an HTTP service: clients that each send the next request when the last was answered, from one process.
 
-    python benchmarks/load.py URL FILE [FILE...] --clients 16 --seconds 10
+    python benchmarks/load.py URL FILE [FILE...] --clients 16 --seconds 10 [--form]
 
 Prints one JSON object: requests a second, latencies in ms, and how often each status was answered; `broken` counts
 connections that ended without an answer.
@@ -12,6 +12,7 @@ import itertools
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ Answer = tuple[str, float, float]
 
 
 async def client(
-    session: aiohttp.ClientSession, url: str, bodies: "itertools.cycle[bytes]", until: float, answers: list[Answer]
+    session: aiohttp.ClientSession, url: str, bodies: Iterator[Any], until: float, answers: list[Answer]
 ) -> None:
     """Send until `until`; append (status, when it began, seconds) of each request."""
     while (start := time.perf_counter()) < until:
@@ -40,16 +41,18 @@ async def client(
             await asyncio.sleep(0.05)
 
 
-async def load(url: str, bodies: list[bytes], clients: int, seconds: float, warm_up: float) -> dict[str, Any]:
-    """Send from `clients` at once; what began within `warm_up` seconds isn't counted."""
+async def load(url: str, files: Sequence[Path], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Send from all clients at once; what ended within the warm-up isn't counted."""
+    clients, seconds, warm_up = arguments.clients, arguments.seconds, arguments.warm_up
     answers: list[Answer] = []
     begin = time.perf_counter()
-    shared = itertools.cycle(bodies)
+    contents = itertools.cycle([path.read_bytes() for path in files])
+    shared = ({"file": content} for content in contents) if arguments.form else contents
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(120)) as session:
         until = begin + warm_up + seconds
         await asyncio.gather(*(client(session, url, shared, until, answers) for _ in range(clients)))
-    counted = [answer for answer in answers if answer[1] >= begin + warm_up]
+    counted = [answer for answer in answers if answer[1] + answer[2] >= begin + warm_up]
     elapsed = time.perf_counter() - begin - warm_up
     good = np.array([spent for status, _, spent in counted if status == "200"]) * 1000
     percentiles = (
@@ -65,10 +68,10 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--form", action="store_true", help="send the form field `file` instead of a raw body")
     parser.add_argument("--warm-up", type=float, default=2)
     arguments = parser.parse_args()
-    bodies = [path.read_bytes() for path in arguments.files]
-    result = asyncio.run(load(arguments.url, bodies, arguments.clients, arguments.seconds, warm_up=arguments.warm_up))
+    result = asyncio.run(load(arguments.url, arguments.files, arguments))
     print(json.dumps(result))
 
 

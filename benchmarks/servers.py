@@ -38,8 +38,8 @@ def server(words: list[str], probe: str) -> Iterator[tuple[str, psutil.Popen, fl
                 time.sleep(0.05)
             yield url, process, time.perf_counter() - start
         finally:
-            for member in [*process.children(recursive=True), process]:
-                with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess):
+                for member in [*process.children(recursive=True), process]:
                     member.send_signal(signal.SIGKILL)
             process.wait()
 

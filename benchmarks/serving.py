@@ -64,10 +64,10 @@ def write_clips(folder: Path, rate: int) -> dict[float, Path]:
     return clips
 
 
-def load(url: str, *files: Path, clients: int = CLIENTS, seconds: float) -> dict[str, Any]:
+def load(url: str, *files: Path, clients: int = CLIENTS, seconds: float, form: bool = False) -> dict[str, Any]:
     """Return what benchmarks/load.py measures."""
     words = [sys.executable, str(ROOT / "benchmarks" / "load.py"), url, *map(str, files)]
-    words += ["--clients", str(clients), "--seconds", str(seconds)]
+    words += ["--clients", str(clients), "--seconds", str(seconds), *(["--form"] if form else [])]
     result: dict[str, Any] = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     return result
 
@@ -111,11 +111,11 @@ def serve_words(package: Path) -> list[str]:
 def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, Any], Table]:
     """Measure ours, the model alone, and the three others."""
     clips, slow_clips = write_clips(folder, RATE), write_clips(folder, ENCODEC_RATE)
-    handlers = str(ROOT / "benchmarks" / "handlers.py")
+    handlers, litserve = (str(ROOT / "benchmarks" / name) for name in ("handlers.py", "litserve_handler.py"))
     servers = {
         "nacre": (serve_words(package), "/readyz", "/v1/encode", clips),
         "plain_handler": ([handlers, "plain", "PORT", str(package)], "/health", "/encode", clips),
-        "litserve": ([handlers, "litserve", "PORT", str(package)], "/health", "/encode", clips),
+        "litserve": ([litserve, "PORT", str(package)], "/health", "/encode", clips),
         "encodec_handler": ([handlers, "encodec", "PORT"], "/health", "/encode", slow_clips),
     }
     measured: dict[str, dict[float, dict[str, Any]]] = {}
@@ -123,7 +123,9 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
     for name, (words, probe, path, files) in servers.items():
         print(f"{name}", file=sys.stderr)
         with server(words, probe) as (url, process, ready):
-            measured[name] = {length: load(url + path, files[length], seconds=seconds) for length in LENGTHS}
+            measured[name] = {
+                length: load(url + path, files[length], seconds=seconds, form=name == "litserve") for length in LENGTHS
+            }
             if name == "nacre":
                 one = load(url + path, files[5.0], clients=1, seconds=seconds)
                 workers = [member.memory_info().rss for member in process.children(recursive=True)]

@@ -26,6 +26,7 @@ CONTAINER_TYPE = "application/vnd.nacre"
 JSON_TYPE = "application/json"
 AUDIO_TYPES = ("audio/wav", "audio/flac")
 Parameters = TypeVar("Parameters", bound=BaseModel)
+_HASHED_AT_ONCE_BYTES = 2**20
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorBody} for code in (400, 404, 406, 408, 409, 413, 415, 429, 503)
@@ -45,7 +46,7 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
             chosen = merge(query, upload.fields)
             model = engine.models.choose(chosen.model)
             request.state.model, fingerprint = model.name, model.loaded.package.fingerprint
-            tag = await engine.run(lambda: etag(upload.data, fingerprint, chosen, form))
+            tag = await _etag(engine, upload, fingerprint, chosen, form)
             if is_known(request.headers, tag):
                 return Response(status_code=304, headers={"ETag": tag})
             encoding = await unless_gone(request, lambda gone: engine.encode(upload.data, chosen, gone))
@@ -57,7 +58,7 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
         with engine.admit():
             upload = await _read(request, limits)
             chosen = merge(query, upload.fields)
-            tag = await engine.run(lambda: etag(upload.data, chosen))
+            tag = await _etag(engine, upload, chosen)
             if is_known(request.headers, tag):
                 return Response(status_code=304, headers={"ETag": tag})
             decoding = await unless_gone(request, lambda gone: engine.decode(upload.data, chosen, gone))
@@ -103,6 +104,13 @@ def merge(query: Parameters, fields: Mapping[str, str]) -> Parameters:
 async def _read(request: Request, limits: ServiceLimits) -> Upload:
     with span("read"):
         return await read_upload(request, limits)
+
+
+async def _etag(engine: Engine, upload: Upload, *facts: object) -> str:
+    """Name the answer; a large body is hashed in a thread."""
+    if len(upload.data) <= _HASHED_AT_ONCE_BYTES:
+        return etag(upload.data, *facts)
+    return await engine.run(lambda: etag(upload.data, *facts))
 
 
 async def _encoded(engine: Engine, encoding: Encoding, form: str, tag: str) -> Response:
