@@ -1,18 +1,14 @@
 """The real service: processes, signals, and the Bento."""
 
-import contextlib
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import httpx
-import psutil
 import pytest
+from running_service import starting, stop
 
 from codec.audio import read_audio
 from codec.compress import compress
@@ -25,51 +21,10 @@ from serving.server import check_address, checked_references
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def start(tmp_path):
-    """Start a command that serves; return a client once it is ready, with the process."""
-    log = tmp_path / "log"
-    with contextlib.ExitStack() as stack:
-
-        def start(*words, cwd=None):
-            port = free_port()
-            command = [sys.executable, "-m", *map(str, words), "--port", str(port), "--host", "127.0.0.1"]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            file = stack.enter_context(log.open("wb"))
-            process = psutil.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
-            stack.callback(kill_family, process)
-            client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60))
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                assert process.poll() is None, log.read_text()
-                with contextlib.suppress(httpx.TransportError):
-                    if client.get("/readyz").status_code == 200:
-                        return client, process
-                time.sleep(0.2)
-            raise AssertionError(log.read_text())
-
+    with starting(tmp_path / "log") as start:
         yield start
-
-
-def kill_family(process):
-    if process.is_running():
-        for member in [*process.children(recursive=True), process]:
-            member.kill()
-        process.wait()
-
-
-def stop(process, how):
-    family = process.children(recursive=True)
-    assert family
-    process.send_signal(how)
-    assert process.wait(20) == 0
-    assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""The service in processes of its own. Any test module can import it (pyproject.toml)."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def starting(log):
+    """Yield what starts a command that serves, and returns a client once it is ready, with the process."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*words, cwd=None):
+            port = free_port()
+            command = [sys.executable, "-m", *map(str, words), "--port", str(port), "--host", "127.0.0.1"]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            file = stack.enter_context(log.open("wb"))
+            process = psutil.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
+            stack.callback(kill_family, process)
+            client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60))
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline:
+                assert process.poll() is None, log.read_text()
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get("/readyz").status_code == 200:
+                        return client, process
+                time.sleep(0.2)
+            raise AssertionError(log.read_text())
+
+        yield start
+
+
+def kill_family(process):
+    if process.is_running():
+        for member in [*process.children(recursive=True), process]:
+            member.kill()
+        process.wait()
+
+
+def stop(process, how):
+    family = process.children(recursive=True)
+    assert family
+    process.send_signal(how)
+    assert process.wait(20) == 0
+    assert psutil.wait_procs(family, timeout=5)[1] == []
