@@ -16,6 +16,8 @@
     │   └── ConflictError         somebody else changed it first
     └── MissingToolError      a program or optional package that this step needs is not installed
 
+Two rooms add leaves of their own: serving/jobs/errors.py and serving/client/error.py.
+
 Each message is one sentence or two: the value, the rule, and what to do. Each class has a `code`, the stable word that
 the HTTP API sends. The command line prints the message alone and exits with 1.
 """

@@ -1,7 +1,7 @@
 """Dynamic batching in process: windows of many requests go through a model together, each to the bits it gets alone.
 
-Nobody waits for company: a call that finds a free slot runs at once, and what arrived meanwhile goes together when a
-slot is free again. The calling threads do the work themselves: whoever gets a slot runs the oldest batch, until its
+Nobody waits for company that may not come: a call that finds nothing running runs at once. While something runs, another
+slot is taken only for work enough that it pays; less is gathered until the running batch ends. The calling threads do the work themselves: whoever gets a slot runs the oldest batch, until its
 own call is done. A batch that fails is run again one by one, so that a bad item fails alone.
 
 Axes: audio [B, C, T]; codes [B, K, L].
@@ -25,6 +25,9 @@ from serving.observe.tracing import span
 
 # Lengths whose quotient is at most this may go together; what is added is thrown away.
 MAX_STRETCH = 1.25
+# The share of a whole batch that is worth another slot: threads in Python hinder each other, so few large batches are
+# faster than many small ones side by side.
+WORTH_A_SLOT = 0.25
 
 
 class CancelledError(Exception):
@@ -35,7 +38,7 @@ class Batcher:
     """Runs calls in `slots` at once, each of at most `max_batch_samples` samples of audio, unless one call has more."""
 
     def __init__(self, slots: int, max_batch_samples: int, metrics: Metrics) -> None:
-        self._free = slots
+        self._slots = self._free = slots
         self._max_batch_samples = max_batch_samples
         self._metrics = metrics
         self._changed = threading.Condition()
@@ -73,11 +76,17 @@ class Batcher:
     def _next_batch(self, call: _Call) -> list[_Call] | None:
         """Wait for a slot, and take the oldest batch; None once `call` is done, whoever ran it."""
         with self._changed:
-            self._changed.wait_for(lambda: call.done or (self._free > 0 and bool(self._waiting)))
+            self._changed.wait_for(lambda: call.done or self._may_run())
             if call.done:
                 return None
             self._free -= 1
             return self._take()
+
+    def _may_run(self) -> bool:
+        if not self._free or not self._waiting:
+            return False
+        waiting = sum(call.items * call.num_samples for call in self._waiting)
+        return self._free == self._slots or waiting >= WORTH_A_SLOT * self._max_batch_samples
 
     def _finish(self, batch: list[_Call]) -> None:
         with self._changed:

@@ -50,9 +50,11 @@ def together(gate, batcher, calls):
     with ThreadPoolExecutor(len(calls) + 1) as threads:
         first = threads.submit(calls[0])
         assert gate.entered.wait(20)
-        others = [threads.submit(call) for call in calls[1:]]
-        while batcher.depth < len(others):
-            time.sleep(0.001)
+        others = []
+        for call in calls[1:]:
+            others.append(threads.submit(call))
+            while batcher.depth < len(others):
+                time.sleep(0.001)
         gate.opened.set()
         return [future.exception() or future.result() for future in [first, *others]]
 
@@ -131,3 +133,24 @@ def test_work_alone_holds_a_slot(codec):
         assert not done.wait(0.1)
     assert done.wait(20)
     thread.join()
+
+
+def test_another_slot_is_taken_only_for_work_enough(codec):
+    gate, batcher = Gate(codec), Batcher(slots=2, max_batch_samples=10_000, metrics=Metrics())
+    calls = [
+        lambda seed=seed: batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
+        for seed in range(4)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(calls[0])]
+        assert gate.entered.wait(20)
+        running += [threads.submit(call) for call in calls[1:3]]
+        while batcher.depth < 2:
+            time.sleep(0.001)
+        assert gate.sizes == [1]
+        running.append(threads.submit(calls[3]))
+        while batcher.depth:
+            time.sleep(0.001)
+        gate.opened.set()
+        [future.result() for future in running]
+    assert sorted(gate.sizes) == [1, 3]

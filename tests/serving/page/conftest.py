@@ -41,7 +41,7 @@ def service(app):
     thread.join(10)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open its event loop runs in this thread, and no other test's can
 def browser():
     from playwright.sync_api import sync_playwright
 
