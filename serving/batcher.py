@@ -1,8 +1,9 @@
 """Dynamic batching in process: windows of many requests go through a model together, each to the bits it gets alone.
 
-Nobody waits for company that may not come: a call that finds nothing running runs at once. While something runs, another
-slot is taken only for work enough that it pays; less is gathered until the running batch ends. The calling threads do the work themselves: whoever gets a slot runs the oldest batch, until its
-own call is done. A batch that fails is run again one by one, so that a bad item fails alone.
+Nobody waits for company that may not come: a call that finds nothing running runs at once. While something runs,
+another slot is taken only for work enough that it pays; less is gathered until the running batch ends. The calling
+threads do the work themselves: whoever gets a slot runs the oldest batch, until its own call is done. A batch that
+fails is run again one by one, so that a bad item fails alone.
 
 Axes: audio [B, C, T]; codes [B, K, L].
 """
