@@ -1,5 +1,6 @@
 """The real service in operation: models swapped under load, killed workers, jobs that outlive the service."""
 
+import contextlib
 import io
 import signal
 import threading
@@ -64,6 +65,16 @@ class Traffic:
                     self.answers["broken", None] += 1
 
 
+def workers_of(process):
+    """Return the workers that live; one may be on its way out while it is looked at."""
+    found = []
+    for member in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # and ZombieProcess, which is one
+            if "worker" in " ".join(member.cmdline()):
+                found.append(member)
+    return found
+
+
 def wait_for(condition, seconds):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -95,7 +106,7 @@ def test_a_promotion_is_followed_under_load(start, registry, make_audio):
 
 def test_a_killed_worker_is_replaced_and_the_other_goes_on(start, package, make_audio):
     client, process = start("nacre", "serve", "--model", package, "--workers", 2)
-    workers = [member for member in process.children(recursive=True) if "worker" in " ".join(member.cmdline())]
+    workers = workers_of(process)
     assert len(workers) == 2
     with Traffic(str(client.base_url), make_audio()) as traffic:
         time.sleep(1)
@@ -108,7 +119,7 @@ def test_a_killed_worker_is_replaced_and_the_other_goes_on(start, package, make_
     assert sum(count for (status, _), count in traffic.answers.items() if status != 200) <= 4
 
     def replaced():
-        now = [member for member in process.children(recursive=True) if "worker" in " ".join(member.cmdline())]
+        now = workers_of(process)
         return len(now) == 2 and workers[0].pid not in {member.pid for member in now}
 
     wait_for(replaced, 60)
