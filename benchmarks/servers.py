@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import psutil
+
+from demo.service import free_port
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 120
@@ -42,13 +43,6 @@ def server(words: list[str], probe: str) -> Iterator[tuple[str, psutil.Popen, fl
                 for member in [*process.children(recursive=True), process]:
                     member.send_signal(signal.SIGKILL)
             process.wait()
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:

@@ -20,7 +20,7 @@ from codec.files import atomic_path
 Blocks = Iterable[NDArray[np.float32]]
 # What a plain wav file's 32-bit sizes can count, less room for headers; from here on it is written as RF64.
 MAX_WAV_BYTES = 2**32 - 2**16
-WAV_SAMPLE_BYTES = 2
+WAV_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 
 
 def resample_blocks(blocks: Blocks, from_hz: int, to_hz: int) -> Iterator[NDArray[np.float32]]:
@@ -66,17 +66,50 @@ def write_blocks(path: Path, blocks: Blocks, *, sample_rate: int, channels: int,
     """
     if path.suffix.lower() not in SOUNDFILE_SUFFIXES:
         raise AudioError(f"can't write '{path.name}': use one of .wav, .flac, .ogg, .opus or .mp3")
-    name = path.suffix[1:].lower()
-    container, subtype = file_format(name)
-    if container == "WAV" and num_samples * channels * WAV_SAMPLE_BYTES > MAX_WAV_BYTES:
-        container = "RF64"
     with atomic_path(path) as temporary:
-        try:
-            with soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=container) as file:
-                for block in blocks:
-                    file.write(block.T)
-        except (soundfile.LibsndfileError, ValueError) as error:
-            if isinstance(error, AudioError):
-                raise
-            reason = getattr(error, "error_string", str(error))
-            raise AudioError(f"can't write {name} at {sample_rate} Hz: {reason}") from None
+        write_blocks_as(
+            path.suffix[1:].lower(),
+            temporary,
+            blocks,
+            sample_rate=sample_rate,
+            channels=channels,
+            num_samples=num_samples,
+        )
+
+
+def write_blocks_as(
+    format: str,
+    path: Path,
+    blocks: Blocks,
+    *,
+    sample_rate: int,
+    channels: int,
+    num_samples: int,
+    subtype: str | None = None,
+) -> None:
+    """Write to `path`, whatever it is called, in a format named as a suffix without its dot.
+
+    `subtype` is as libsndfile names it (`PCM_16`, `FLOAT`). A huge wav becomes RF64.
+
+    Raises:
+        AudioError: The format lacks that sample rate, number of channels or subtype.
+    """
+    container, usual = file_format(format)
+    subtype = subtype or usual
+    if container == "WAV" and num_samples * channels * WAV_SAMPLE_BYTES[subtype or "PCM_16"] > MAX_WAV_BYTES:
+        container = "RF64"
+    try:
+        file = soundfile.SoundFile(path, "w", sample_rate, channels, subtype, format=container)
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise _unwritable(format, sample_rate, error) from None
+    with file:
+        for block in blocks:
+            try:
+                file.write(block.T)
+            except soundfile.LibsndfileError as error:
+                raise _unwritable(format, sample_rate, error) from None
+
+
+def _unwritable(format: str, sample_rate: int, error: Exception) -> AudioError:
+    reason = getattr(error, "error_string", str(error)).rstrip(".")
+    return AudioError(f"can't write {format} at {sample_rate} Hz: {reason}")

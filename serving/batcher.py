@@ -43,14 +43,14 @@ class Batcher:
         self._max_batch_samples = max_batch_samples
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._waiting: list[_Call] = []
+        self._waiting: list[Call] = []
 
     @property
     def depth(self) -> int:
         """Calls that wait for a slot."""
         return len(self._waiting)
 
-    def run(self, call: _Call) -> Tensor:
+    def run(self, call: Call) -> Tensor:
         """Return the result of `call`; blocks. Raises what its work raises."""
         with self._changed:
             self._waiting.append(call)
@@ -74,7 +74,7 @@ class Batcher:
         finally:
             self._finish([])
 
-    def _next_batch(self, call: _Call) -> list[_Call] | None:
+    def _next_batch(self, call: Call) -> list[Call] | None:
         """Wait for a slot, and take the oldest batch; None once `call` is done, whoever ran it."""
         with self._changed:
             self._changed.wait_for(lambda: call.done or self._may_run())
@@ -89,14 +89,14 @@ class Batcher:
         waiting = sum(call.items * call.num_samples for call in self._waiting)
         return self._free == self._slots or waiting >= WORTH_A_SLOT * self._max_batch_samples
 
-    def _finish(self, batch: list[_Call]) -> None:
+    def _finish(self, batch: list[Call]) -> None:
         with self._changed:
             for call in batch:
                 call.done = True
             self._free += 1
             self._changed.notify_all()
 
-    def _take(self) -> list[_Call]:
+    def _take(self) -> list[Call]:
         """Take the oldest call from the queue, and those that may go with it, oldest first."""
         first, room = self._waiting[0], self._max_batch_samples
         batch, shortest, longest = [first], first.num_samples, first.num_samples
@@ -111,7 +111,7 @@ class Batcher:
         return batch
 
 
-class _Call:
+class Call:
     """One window to code; calls of equal `key` may go together."""
 
     def __init__(
@@ -126,16 +126,18 @@ class _Call:
 
     @property
     def items(self) -> int:
+        """B of the window."""
         return len(self.window)
 
     def result(self) -> Tensor:
+        """Return what a call that is done gave, or raise what it raised."""
         assert self.outcome is not None
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
 
 
-def _run_batch(batch: list[_Call]) -> None:
+def _run_batch(batch: list[Call]) -> None:
     try:
         outcomes = batch[0].work([call.window for call in batch])
         for call, outcome in zip(batch, outcomes, strict=True):
@@ -169,15 +171,15 @@ class BatchedCodec:
                 return _encode_ragged(self.codec, windows, num_quantizers)
             return _together(windows, lambda w: self.codec.encode(w, num_quantizers=num_quantizers, denoise=denoise))
 
-        return self._run(_Call(key, audio, audio.shape[-1], work))
+        return self._run(Call(key, audio, audio.shape[-1], work))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Decode as `Codec.decode`."""
         key = (id(self.codec), "decode", codes.shape[1:])
         num_samples = codes.shape[-1] * self.codec.config.hop_length
-        return self._run(_Call(key, codes, num_samples, lambda windows: _together(windows, self.codec.decode)))
+        return self._run(Call(key, codes, num_samples, lambda windows: _together(windows, self.codec.decode)))
 
-    def _run(self, call: _Call) -> Tensor:
+    def _run(self, call: Call) -> Tensor:
         if self.cancelled.is_set():
             raise CancelledError
         with span("model"):

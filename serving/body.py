@@ -34,7 +34,7 @@ async def read_upload(request: Request, limits: ServiceLimits) -> Upload:
         LimitError: It is larger than allowed; nothing beyond the limit was kept.
         ServiceError: It is empty, came too slowly, or is not the form it says it is.
     """
-    _check_claim(request, limits)
+    claimed_bytes(request, limits.max_body_bytes)
     try:
         async with asyncio.timeout(limits.upload_seconds):
             upload = await _read(request, limits)
@@ -47,9 +47,8 @@ async def read_upload(request: Request, limits: ServiceLimits) -> Upload:
 
 
 async def _read(request: Request, limits: ServiceLimits) -> Upload:
-    stream = _capped(request, limits)
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    stream = capped(request, limits.max_body_bytes)
+    if is_form(request):
         return await _read_form(request, stream)
     return Upload(data=b"".join([chunk async for chunk in stream]))
 
@@ -70,21 +69,39 @@ async def _read_form(request: Request, stream: AsyncGenerator[bytes, None]) -> U
         await form.close()
 
 
-async def _capped(request: Request, limits: ServiceLimits) -> AsyncGenerator[bytes, None]:
+async def capped(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it arrives.
+
+    Raises:
+        LimitError: It has more than `most` bytes.
+    """
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
-        if received > limits.max_body_bytes:
-            raise _too_large(limits)
+        if received > most:
+            raise _too_large(most)
         yield chunk
 
 
-def _check_claim(request: Request, limits: ServiceLimits) -> None:
-    """Refuse by Content-Length, before a byte is read."""
+def is_form(request: Request) -> bool:
+    """Tell whether the body is a form with the file in it, rather than the file itself."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind == "multipart/form-data"
+
+
+def claimed_bytes(request: Request, most: int) -> int:
+    """Return the size that a body claims to have, before a byte of it is read; 0 if it claims none.
+
+    Raises:
+        LimitError: It claims more than `most`.
+    """
     claim = request.headers.get("Content-Length", "0")
-    if claim.isdecimal() and int(claim) > limits.max_body_bytes:
-        raise _too_large(limits)
+    if not claim.isdecimal():
+        return 0
+    if int(claim) > most:
+        raise _too_large(most)
+    return int(claim)
 
 
-def _too_large(limits: ServiceLimits) -> LimitError:
-    return LimitError(f"the body is larger than the {limits.max_body_bytes} bytes allowed")
+def _too_large(most: int) -> LimitError:
+    return LimitError(f"the body is larger than the {most} bytes allowed")

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from serving.body import FILE_FIELD, Upload, read_upload
 from serving.caching import etag, is_known
 from serving.disconnect import unless_gone
 from serving.engine import Encoding, Engine
-from serving.errors import ServiceError
 from serving.limits import ServiceLimits
 from serving.models import ServedModel
 from serving.negotiation import negotiate
 from serving.observe.tracing import span
+from serving.parameters import Parameters, join_parameters, parse_parameters
 from serving.schemas import Codes, DecodeParameters, EncodeParameters, ErrorBody, RoundtripParameters
 
 CONTAINER_TYPE = "application/vnd.nacre"
 JSON_TYPE = "application/json"
 AUDIO_TYPES = ("audio/wav", "audio/flac")
-Parameters = TypeVar("Parameters", bound=BaseModel)
 _HASHED_AT_ONCE_BYTES = 2**20
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -43,7 +41,7 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
         form = negotiate(request.headers.get("Accept", ""), (CONTAINER_TYPE, JSON_TYPE))
         with engine.admit():
             upload = await _read(request, limits)
-            chosen = merge(query, upload.fields)
+            chosen = _merge(query, upload.fields)
             model = engine.models.choose(chosen.model)
             request.state.model, fingerprint = model.name, model.loaded.package.fingerprint
             tag = await _etag(engine, upload, fingerprint, chosen, form)
@@ -57,7 +55,7 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
         """Decode a container, or a stretch of it, to audio of its source's sample rate and exact length."""
         with engine.admit():
             upload = await _read(request, limits)
-            chosen = merge(query, upload.fields)
+            chosen = _merge(query, upload.fields)
             tag = await _etag(engine, upload, chosen)
             if is_known(request.headers, tag):
                 return Response(status_code=304, headers={"ETag": tag})
@@ -71,7 +69,7 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
         """Encode audio and decode it again: what the codec makes of it."""
         with engine.admit():
             upload = await _read(request, limits)
-            chosen = merge(query, upload.fields)
+            chosen = _merge(query, upload.fields)
             request.state.model = engine.models.choose(chosen.model).name
 
             async def there_and_back(gone: threading.Event) -> tuple[Encoding, bytes]:
@@ -85,20 +83,9 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
     return routes
 
 
-def merge(query: Parameters, fields: Mapping[str, str]) -> Parameters:
-    """Join the parameters of the URL with those of the form.
-
-    Raises:
-        RequestValidationError: Together they are not what the parameters take.
-        ServiceError: One is given twice.
-    """
-    given = query.model_dump(exclude_unset=True)
-    if twice := sorted(given.keys() & fields.keys()):
-        raise ServiceError(422, "invalid_request", f"{', '.join(twice)}: given both in the URL and in the form")
-    try:
-        return type(query).model_validate({**given, **fields})
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
+def _merge(query: Parameters, fields: Mapping[str, str]) -> Parameters:
+    given = join_parameters(query.model_dump(exclude_unset=True), fields)
+    return parse_parameters(type(query), given)
 
 
 async def _read(request: Request, limits: ServiceLimits) -> Upload:

@@ -113,11 +113,11 @@ class Engine:
     async def encode(self, data: bytes, parameters: EncodeParameters, cancelled: threading.Event) -> Encoding:
         """Return the container of an audio file's bytes. Raises what `conversion.encode_source` raises."""
         model = self._models.choose(parameters.model)
-        return await self._run(lambda: Encoding(self._encode(model, data, parameters, cancelled), model))
+        return await self.run(lambda: Encoding(self._encode(model, data, parameters, cancelled), model))
 
     async def decode(self, data: bytes, parameters: DecodeParameters, cancelled: threading.Event) -> Decoding:
         """Return an audio file's bytes for a container's. Raises what `conversion.decode_container` raises."""
-        return await self._run(lambda: self._decode(data, parameters, cancelled))
+        return await self.run(lambda: self._decode(data, parameters, cancelled))
 
     async def roundtrip(
         self, data: bytes, parameters: RoundtripParameters, cancelled: threading.Event
@@ -128,8 +128,9 @@ class Engine:
         return encoding, await self.decode(encoding.encoded.data, wanted, cancelled)
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Do a request's other work in one of the engine's threads."""
-        return await self._run(work)
+        """Do a request's work in one of the engine's threads, which know its name and trace."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(work))
 
     @contextmanager
     def using(self, loaded: LoadedPackage, cancelled: threading.Event | None = None) -> Iterator[WindowCoder | None]:
@@ -141,8 +142,8 @@ class Engine:
         if goes_in_windows(loaded.package.config):
             yield BatchedCodec(loaded.codec, self._batcher, cancelled or threading.Event())
         else:
-            with self.slot():
-                yield None
+            with self.slot() as nothing:
+                yield nothing
 
     def slot(self) -> AbstractContextManager[None]:
         """Hold a slot for work that doesn't go window by window through the batcher."""
@@ -175,16 +176,8 @@ class Engine:
         model = self._models.maker_of(read_header(data).fingerprint)
         stretch = parameters.model_dump(include={"start", "duration"})
         # A stretch doesn't go window by window.
-        with self.using(model.loaded, cancelled) if not any(stretch.values()) else self._alone() as through:
+        whole = stretch == {"start": None, "duration": None}
+        with self.using(model.loaded, cancelled) if whole else self.slot() as through:
             audio = decode_container(model.loaded, data, self._limits.audio, **stretch, through=through)
         self.metrics.observe_audio(model.name, "decode", audio.seconds, time.perf_counter() - start)
         return Decoding(audio_bytes(audio, parameters.format, parameters.subtype), model)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self.slot():
-            yield None
-
-    async def _run(self, work: Callable[[], Result]) -> Result:
-        context = contextvars.copy_context()  # the request's name and trace go with it
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(work))

@@ -18,8 +18,9 @@ from serving.access.keyring import CHALLENGE, Keyring
 from serving.access.policy import is_own
 from serving.access.quota import Quotas
 from serving.access.refusal import refuse, refuse_socket
-from serving.access.socket_key import WaitingRoom, accept, go_on, receive_key
+from serving.access.socket_key import WaitingRoom, go_on, receive_key
 from serving.errors import ServiceError
+from serving.sockets import accept
 
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/openapi.json"})
 OPEN_PREFIX = "/page/"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 
@@ -19,7 +18,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serving.access.keyring import CHALLENGE
 from serving.errors import ServiceError, unavailable
-from serving.request import HEADER
 
 KEY_SECONDS = 5.0
 MAX_MESSAGE_LENGTH = 1024
@@ -51,12 +49,6 @@ class WaitingRoom:
             self._waiting[address] -= 1
             if not self._waiting[address]:
                 del self._waiting[address]
-
-
-async def accept(websocket: WebSocket) -> None:
-    """Accept a WebSocket, telling it the name of its request."""
-    name = websocket.scope["state"].setdefault("request_id", secrets.token_hex(16))
-    await websocket.accept(headers=[(HEADER.lower().encode(), name.encode())])
 
 
 async def receive_key(websocket: WebSocket) -> str:

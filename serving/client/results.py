@@ -95,6 +95,7 @@ class Model:
     name: str
     reference: str
     version: int | None
+    codec: str
     fingerprint: str
     sample_rate: int
     channels: int

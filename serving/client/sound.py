@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Source = TypeVar("Source", bound="Iterable[bytes] | AsyncIterable[bytes]")
 _MAX_CHANNELS = 255
-_PCM, _FLOAT = 1, 3
 
 
 def sound_bytes(sound: Sound, sample_rate: int | None) -> bytes:
@@ -61,17 +60,14 @@ def wav_bytes(samples: NDArray[Any], sample_rate: int) -> bytes:
         ValueError: The shape or the type is none of audio.
     """
     import numpy as np
+    import soundfile
 
     channels = samples if samples.ndim == 2 else samples[None]
     if samples.ndim not in (1, 2) or not 1 <= len(channels) <= _MAX_CHANNELS:
         raise ValueError(f"samples have shape {samples.shape}: give [T] or [channels, T]")
     if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
         raise ValueError(f"samples are {samples.dtype}: give floats in [-1, 1], or int16")
-    kind, width, dtype = (_PCM, 2, "<i2") if samples.dtype == np.int16 else (_FLOAT, 4, "<f4")
-    data = channels.T.astype(dtype).tobytes()
-    step = width * len(channels)
-    layout = struct.pack("<HHIIHHH", kind, len(channels), sample_rate, sample_rate * step, step, 8 * width, 0)
-    fact = struct.pack("<4sII", b"fact", 4, channels.shape[1])
-    body = struct.pack("<4s4sI", b"WAVE", b"fmt ", len(layout)) + layout + fact
-    body += struct.pack("<4sI", b"data", len(data)) + data
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
+    subtype, dtype = ("PCM_16", np.int16) if samples.dtype == np.int16 else ("FLOAT", np.float32)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, channels.T.astype(dtype), sample_rate, format="WAV", subtype=subtype)
+    return buffer.getvalue()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec.audio import AudioLimits
-from serving.jobs.audio_file import write_audio_file
 from serving.jobs.converter import Progress
-from serving.schemas import DecodeParameters, EncodeParameters
+from serving.schemas import DecodeParameters, EncodeParameters, OutputParameters
 
 if TYPE_CHECKING:
+    from codec.audio_blocks import Blocks
     from codec.chunked import WindowCoder
     from codec.weights import LoadedPackage
     from serving.engine import Engine
@@ -123,8 +123,8 @@ class PackageConverter:
             check_header(model.package, ContainerReader(file).header, limits)
         decoded = decompress_blocks(model, source.read_bytes(), limits, progress=progress, through=through)
         header = decoded.header
-        facts = (header.source_sample_rate, header.channels, header.source_num_samples)
-        write_audio_file(target, decoded.blocks, *facts, parameters)
+        rate, count = header.source_sample_rate, header.source_num_samples
+        _write(target, decoded.blocks, parameters, sample_rate=rate, channels=header.channels, num_samples=count)
 
     def _decode_stretch(self, model: LoadedPackage, source: Path, target: Path, parameters: DecodeParameters) -> None:
         from codec.excerpt import decompress_excerpt
@@ -132,10 +132,17 @@ class PackageConverter:
         start_s, duration_s = parameters.start or 0.0, parameters.duration
         with source.open("rb") as file:
             audio = decompress_excerpt(model, file, start_s=start_s, duration_s=duration_s, limits=self._whole_limits)
-        write_audio_file(target, [audio.samples], audio.sample_rate, audio.channels, audio.num_samples, parameters)
+        facts = {"sample_rate": audio.sample_rate, "channels": audio.channels, "num_samples": audio.num_samples}
+        _write(target, [audio.samples], parameters, **facts)
 
     def _limits_of(self, model: LoadedPackage) -> AudioLimits:
         from codec.chunked import can_chunk
 
         config = model.package.config
         return self._limits if config.segments is not None or can_chunk(config) else self._whole_limits
+
+
+def _write(target: Path, blocks: Blocks, output: OutputParameters, **facts: int) -> None:
+    from codec.audio_blocks import write_blocks_as
+
+    write_blocks_as(output.format, target, blocks, subtype=output.subtype, **facts)

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from serving.body import FILE_FIELD
+from serving.body import FILE_FIELD, claimed_bytes, is_form
 from serving.jobs.converter import Converter
 from serving.jobs.job import JobFacts, JobList
 from serving.jobs.names import upload_name
-from serving.jobs.spool import claimed_bytes, is_form, spool_body
+from serving.jobs.spool import spool_body
 from serving.jobs.store import MAX_PAGE, JobStore, Submission, refusal
 from serving.jobs.submission import OPERATIONS, describe_parameters, idempotency_key, parse_choice
 from serving.schemas import ErrorBody
@@ -105,7 +105,7 @@ async def _take(request: Request, store: JobStore, converter: Converter, owner: 
     if not is_form(request):
         choice = parse_choice(query, {})
         await run_in_threadpool(converter.check, choice.parameters)
-    await run_in_threadpool(store.check_room, owner, claimed_bytes(request, store.limits))
+    await run_in_threadpool(store.check_room, owner, claimed_bytes(request, store.limits.max_job_bytes))
     job_id = await run_in_threadpool(store.draft)
     try:
         spooled = await spool_body(request, store.folder(job_id).input, store.limits)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from codec.errors import LimitError
+from serving.body import capped, is_form
 from serving.errors import ServiceError
 from serving.jobs.form import FormReader
 from serving.jobs.limits import JobLimits
@@ -28,26 +28,6 @@ class Spooled:
     sha256: str
     fields: dict[str, str]
     name: str | None
-
-
-def is_form(request: Request) -> bool:
-    """Tell whether the body is a form with the file in it, rather than the file itself."""
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return kind == "multipart/form-data"
-
-
-def claimed_bytes(request: Request, limits: JobLimits) -> int:
-    """Return the size that a body claims to have, 0 if it doesn't.
-
-    Raises:
-        LimitError: It is larger than allowed.
-    """
-    claim = request.headers.get("Content-Length", "0")
-    if not claim.isdecimal():
-        return 0
-    if int(claim) > limits.max_job_bytes:
-        raise _too_large(limits)
-    return int(claim)
 
 
 async def spool_body(request: Request, path: Path, limits: JobLimits) -> Spooled:
@@ -71,11 +51,7 @@ async def spool_body(request: Request, path: Path, limits: JobLimits) -> Spooled
 
 
 async def _write_all(request: Request, form: FormReader | None, writer: _Writer) -> str:
-    limits, received = writer.limits, 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limits.max_job_bytes:
-            raise _too_large(limits)
+    async for chunk in capped(request, writer.limits.max_job_bytes):
         for piece in [chunk] if form is None else form.feed(chunk):
             await writer.add(piece)
     if form is not None:
@@ -114,7 +90,3 @@ class _Writer:
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
-
-
-def _too_large(limits: JobLimits) -> LimitError:
-    return LimitError(f"the body is larger than the {limits.max_job_bytes} bytes allowed")

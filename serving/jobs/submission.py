@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from serving.errors import ServiceError
 from serving.jobs.job import Operation
+from serving.parameters import join_parameters, parse_parameters
 from serving.schemas import DecodeParameters, EncodeParameters
 
 OPERATIONS: dict[Operation, type[EncodeParameters] | type[DecodeParameters]] = {
@@ -53,16 +53,11 @@ def parse_choice(query: Mapping[str, str], fields: Mapping[str, str]) -> Choice:
         RequestValidationError: They are not what the operation takes.
         ServiceError: There is no operation, or something is given twice.
     """
-    if twice := sorted(query.keys() & fields.keys()):
-        raise ServiceError(422, "invalid_request", f"{', '.join(twice)}: given both in the URL and in the form")
-    given = {**query, **fields}
+    given = join_parameters(query, fields)
     operation = given.pop("operation", None)
     for known, parameters in OPERATIONS.items():
         if operation == known:
-            try:
-                return Choice(known, parameters.model_validate(given))
-            except ValidationError as error:
-                raise RequestValidationError(error.errors()) from None
+            return Choice(known, parse_parameters(parameters, given))
     raise ServiceError(422, "invalid_request", f"operation: must be one of {', '.join(get_args(Operation))}")
 
 

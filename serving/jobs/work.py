@@ -58,7 +58,7 @@ class Work:
 
     @cached_property
     def _parameters(self) -> EncodeParameters | DecodeParameters:
-        return parse_parameters(self._claim.operation, self._claim.parameters)
+        return stored_parameters(self._claim.operation, self._claim.parameters)
 
     def run(self) -> State:
         """Do it, write down how it ended, and return that.
@@ -168,7 +168,7 @@ class Work:
         return INTERNAL
 
 
-def parse_parameters(operation: Operation, stored: dict[str, object]) -> EncodeParameters | DecodeParameters:
+def stored_parameters(operation: Operation, stored: dict[str, object]) -> EncodeParameters | DecodeParameters:
     """Return a job's parameters as they were submitted."""
     return (EncodeParameters if operation == "encode" else DecodeParameters).model_validate(stored)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, WebSocket
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
 
 from serving.errors import ServiceError, unavailable
-from serving.request import HEADER
+from serving.parameters import Parameters, parse_parameters
+from serving.sockets import accept, failure_of, name_of, part
 from serving.streams.exchange import Exchange, Slot
-from serving.streams.failure import failure_of, part
 from serving.streams.limits import StreamLimits
 from serving.streams.parameters import DecodeStreamParameters, EncodeStreamParameters
 from serving.streams.session import Session
@@ -24,7 +22,6 @@ from serving.streams.session import Session
 if TYPE_CHECKING:
     from codec.weights import LoadedPackage
 
-Parameters = TypeVar("Parameters", bound=BaseModel)
 # Is told `encode` or `decode`, and the seconds from the arrival of a piece until what it made certain was given.
 Observe = Callable[[str, float], None]
 
@@ -89,17 +86,16 @@ class _Streams:
         work: Callable[[Exchange, Parameters], None],
     ) -> None:
         """Serve one client from the handshake to the end."""
-        name = _name(websocket)
-        await websocket.accept(headers=[(HEADER.lower().encode(), name.encode())])
+        await accept(websocket)
         try:
             with self._place():
-                chosen = _parse(parameters, websocket)
+                chosen = parse_parameters(parameters, dict(websocket.query_params))
                 exchange = Exchange(self._slot, partial(self._observe, kind))
-                session = Session(websocket, exchange, self._limits, name)
+                session = Session(websocket, exchange, self._limits)
                 failure = await session.run(partial(work, exchange, chosen), self._threads)
         except (ServiceError, RequestValidationError) as error:
-            failure = failure_of(error, name)
-        await part(websocket, failure, name)
+            failure = failure_of(error, name_of(websocket))
+        await part(websocket, failure)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -110,16 +106,3 @@ class _Streams:
             yield
         finally:
             self._open -= 1
-
-
-def _name(websocket: WebSocket) -> str:
-    """Return the request's name, giving it one if it has none yet."""
-    state = websocket.scope.setdefault("state", {})
-    return str(state.setdefault("request_id", secrets.token_hex(16)))
-
-
-def _parse(parameters: type[Parameters], websocket: WebSocket) -> Parameters:
-    try:
-        return parameters.model_validate(dict(websocket.query_params))
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None

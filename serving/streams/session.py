@@ -13,8 +13,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from codec.errors import LimitError
 from serving.errors import ServiceError
+from serving.sockets import Failure, failure_of, name_of
 from serving.streams.exchange import AbandonedError, Exchange
-from serving.streams.failure import Failure, failure_of
 from serving.streams.limits import StreamLimits
 
 Result = TypeVar("Result")
@@ -23,11 +23,10 @@ Result = TypeVar("Result")
 class Session:
     """A client's stream, from its first message to the last."""
 
-    def __init__(self, websocket: WebSocket, exchange: Exchange, limits: StreamLimits, name: str) -> None:
+    def __init__(self, websocket: WebSocket, exchange: Exchange, limits: StreamLimits) -> None:
         self._websocket = websocket
         self._exchange = exchange
         self._limits = limits
-        self._name = name
         self._begun = False
 
     async def run(self, work: Callable[[], None], threads: Executor) -> Failure | None:
@@ -63,7 +62,7 @@ class Session:
         except AbandonedError:
             return None  # whoever abandoned it knows why
         except Exception as error:  # whatever it is, the stream ends with it
-            return failure_of(error, self._name)
+            return failure_of(error, name_of(self._websocket))
         return None
 
     async def _outcome(self, task: Awaitable[None]) -> Failure | None:
@@ -73,7 +72,7 @@ class Session:
         except WebSocketDisconnect:
             return None
         except Exception as error:  # whatever it is, the stream ends with it
-            return failure_of(error, self._name)
+            return failure_of(error, name_of(self._websocket))
         return None
 
     async def _receive(self) -> None:

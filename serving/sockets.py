@@ -1,4 +1,6 @@
-"""How a failure looks on a WebSocket: the shape of HTTP with a type and a status, then a close code.
+"""A WebSocket's beginning and end: it is told the name of its request, and a failure in the shape of HTTP's.
+
+A failure is a message with a type and a status, then a close code:
 
 {"type": "error", "status": 400, "error": {"code": "bad_audio", "message": "..."}, "request_id": "5f0c..."}
 """
@@ -7,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from dataclasses import dataclass
 
 from fastapi.exceptions import RequestValidationError
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from codec.errors import NacreError
 from serving.errors import ServiceError, describe, status_of
+from serving.request import HEADER
 
 # Close codes (RFC 6455, and IANA's registry for the last).
 CLIENTS_FAULT = 1008
@@ -41,6 +45,17 @@ class Failure:
         return CLIENTS_FAULT if self.status < 500 else OUR_FAULT
 
 
+async def accept(websocket: WebSocket) -> None:
+    """Accept a WebSocket, telling it the name of its request, which it gets here if it has none yet."""
+    await websocket.accept(headers=[(HEADER.lower().encode(), name_of(websocket).encode())])
+
+
+def name_of(websocket: WebSocket) -> str:
+    """Return the name of a WebSocket's request, giving it one if it has none yet."""
+    state = websocket.scope.setdefault("state", {})
+    return str(state.setdefault("request_id", secrets.token_hex(16)))
+
+
 def failure_of(error: Exception, name: str) -> Failure:
     """Describe what ended the stream called `name`, and log it; of what isn't the client's business nothing is told.
 
@@ -55,14 +70,18 @@ def failure_of(error: Exception, name: str) -> Failure:
     return failure
 
 
-async def part(websocket: WebSocket, failure: Failure | None, name: str) -> None:
-    """Close the stream called `name`, telling the client what failed, if it is still there and takes it."""
+async def part(websocket: WebSocket, failure: Failure | None) -> None:
+    """Close a WebSocket, telling the client what failed, if it is still there and takes it; accept it for that."""
+    name = name_of(websocket)
+    if failure is not None:
+        websocket.scope["state"]["error_code"] = failure.code
     try:
         async with asyncio.timeout(FAREWELL_SECONDS):
+            if websocket.application_state is WebSocketState.CONNECTING:
+                await accept(websocket)
             if failure is None:
                 await websocket.close()
                 return
-            websocket.scope["state"]["error_code"] = failure.code
             error = {"code": failure.code, "message": failure.message}
             told = {"type": "error", "status": failure.status, "error": error, "request_id": name}
             await websocket.send_json(told)
