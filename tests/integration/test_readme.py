@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from running_service import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.needs_tool("bash", "curl")]

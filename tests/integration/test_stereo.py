@@ -9,9 +9,9 @@ import soundfile
 import yaml
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
-from service_app import make_app
 
 from nacre import cli
+from service_app import make_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
 from tiny import TRAINED_NETWORK

@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from service_app import make_app
 
 from codec.weights import load_package, write_package
+from service_app import make_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
 from tiny import tiny_codec

@@ -5,8 +5,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from service_app import make_app
 
+from service_app import make_app
 from serving.access.store import KeyStore
 from serving.engine import Engine
 from serving.limits import ServiceLimits

@@ -11,10 +11,10 @@ from collections import Counter
 import httpx
 import psutil
 import pytest
-from running_service import starting, stop
 
 from codec.weights import write_package
 from registry.registry import Registry
+from running_service import starting, stop
 from tiny import tiny_codec
 
 pytestmark = pytest.mark.slow

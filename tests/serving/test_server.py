@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from running_service import starting, stop
 
 from codec.audio import read_audio
 from codec.compress import compress
 from codec.errors import NacreError, PackageError, UnknownModelError
 from registry.registry import Registry
+from running_service import starting, stop
 from serving.bento import build_bento, pinned_requirements
 from serving.server import check_address, checked_references
 

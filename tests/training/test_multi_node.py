@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running_service import free_port
 
+from running_service import free_port
 from training.run import Run
 
 BIN = Path(sys.executable).parent

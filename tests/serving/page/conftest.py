@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from service_app import make_app
 
+from service_app import make_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
 
