@@ -101,7 +101,7 @@ class Engine:
         Raises:
             ServiceError: No model is loaded yet, or every place is taken.
         """
-        self._models.all()
+        self._models.check_ready()
         if self._admitted >= self._limits.concurrency + self._limits.queue:
             raise unavailable("overloaded", "too many requests at once")
         self._admitted += 1

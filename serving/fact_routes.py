@@ -40,7 +40,7 @@ def fact_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
     @routes.get("/readyz", responses=_UNREADY)
     async def readyz() -> Health:
         """Answer 200 once the models are loaded."""
-        engine.models.all()
+        engine.models.check_ready()
         return Health()
 
     return routes

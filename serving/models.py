@@ -83,6 +83,14 @@ class ServedModels:
             raise UnknownModelError(f"two models are called '{twice.pop()}': serve one of them")
         self._served = loaded
 
+    def check_ready(self) -> None:
+        """Check that they were loaded.
+
+        Raises:
+            ServiceError: They are still loading.
+        """
+        self._ready()
+
     def all(self) -> list[ModelFacts]:
         """Describe every model.
 
