@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -47,7 +47,7 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
             tag = await _etag(engine, upload, fingerprint, chosen, form)
             if is_known(request.headers, tag):
                 return Response(status_code=304, headers={"ETag": tag})
-            encoding = await unless_gone(request, lambda gone: engine.encode(upload.data, chosen, gone))
+            encoding = await unless_gone(request, partial(engine.encode, model, upload.data, chosen))
             return await _encoded(engine, encoding, form, tag)
 
     @routes.post("/v1/decode", response_class=Response, **_describe(CONTAINER_TYPE, DecodeParameters, AUDIO_TYPES))
@@ -59,7 +59,7 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
             tag = await _etag(engine, upload, chosen)
             if is_known(request.headers, tag):
                 return Response(status_code=304, headers={"ETag": tag})
-            decoding = await unless_gone(request, lambda gone: engine.decode(upload.data, chosen, gone))
+            decoding = await unless_gone(request, partial(engine.decode, upload.data, chosen))
         request.state.model = decoding.model.name
         headers = {**_model_headers(decoding.model), "ETag": tag}
         return Response(decoding.data, media_type=f"audio/{chosen.format}", headers=headers)
@@ -70,15 +70,11 @@ def convert_routes(engine: Engine, limits: ServiceLimits) -> APIRouter:
         with engine.admit():
             upload = await _read(request, limits)
             chosen = _merge(query, upload.fields)
-            request.state.model = engine.models.choose(chosen.model).name
-
-            async def there_and_back(gone: threading.Event) -> tuple[Encoding, bytes]:
-                encoding, decoding = await engine.roundtrip(upload.data, chosen, gone)
-                return encoding, decoding.data
-
-            encoding, audio = await unless_gone(request, there_and_back)
+            model = engine.models.choose(chosen.model)
+            request.state.model = model.name
+            encoding, decoding = await unless_gone(request, partial(engine.roundtrip, model, upload.data, chosen))
         headers = {**_encoding_headers(encoding), "X-Nacre-Bytes": str(len(encoding.encoded.data))}
-        return Response(audio, media_type=f"audio/{chosen.format}", headers=headers)
+        return Response(decoding.data, media_type=f"audio/{chosen.format}", headers=headers)
 
     return routes
 

@@ -110,9 +110,10 @@ class Engine:
         finally:
             self._admitted -= 1
 
-    async def encode(self, data: bytes, parameters: EncodeParameters, cancelled: threading.Event) -> Encoding:
-        """Return the container of an audio file's bytes. Raises what `conversion.encode_source` raises."""
-        model = self._models.choose(parameters.model)
+    async def encode(
+        self, model: ServedModel, data: bytes, parameters: EncodeParameters, cancelled: threading.Event
+    ) -> Encoding:
+        """Return the container of an audio file's bytes, by `model`. Raises what `conversion.encode_source` raises."""
         return await self.run(lambda: Encoding(self._encode(model, data, parameters, cancelled), model))
 
     async def decode(self, data: bytes, parameters: DecodeParameters, cancelled: threading.Event) -> Decoding:
@@ -120,10 +121,10 @@ class Engine:
         return await self.run(lambda: self._decode(data, parameters, cancelled))
 
     async def roundtrip(
-        self, data: bytes, parameters: RoundtripParameters, cancelled: threading.Event
+        self, model: ServedModel, data: bytes, parameters: RoundtripParameters, cancelled: threading.Event
     ) -> tuple[Encoding, Decoding]:
         """Return the container of an audio file's bytes, and the audio file of that. Raises what both ways raise."""
-        encoding = await self.encode(data, parameters, cancelled)
+        encoding = await self.encode(model, data, parameters, cancelled)
         wanted = DecodeParameters(format=parameters.format, bit_depth=parameters.bit_depth)
         return encoding, await self.decode(encoding.encoded.data, wanted, cancelled)
 
