@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from codec.config import CodecConfig
@@ -114,7 +114,8 @@ def _decide(
     judgement = _compare(request, package, production, folder)
     verdict = judgement.verdict
     candidate = registry.register(package.directory, request.model, note=f"retrained from version {production.version}")
-    write_judgement(judgement, folder / "report", candidate=str(candidate), production=str(production))
+    named = replace(judgement, names=(str(candidate), str(production)))
+    write_judgement(named, folder / "report")
     registry.attach(str(candidate), folder / "report", note=f"{verdict.outcome} against {production}")
     return Decision(
         model=request.model,

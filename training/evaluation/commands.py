@@ -94,7 +94,7 @@ def models(
 @click.option("--data", required=True, type=FOLDER, help="Folder of fixed clips, which neither was trained on.")
 @click.option("--policy", type=FOLDER, help="YAML of what a candidate must show; configs/gate.yaml has the defaults.")
 @click.option("--bitrate-kbps", "bitrates", type=float, multiple=True, help="Where to compare; several may be given.")
-@click.option("--out", type=FOLDER, help="Folder that keeps the scores; under NACRE_HOME/evaluations if not given.")
+@click.option("--out", type=FOLDER, help="Folder of scores and a report; if not given, no report is written.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def gate(
     candidate: str,
@@ -107,13 +107,19 @@ def gate(
 ) -> None:
     """Judge whether CANDIDATE may replace another model; exit status 0 if it may, 1 if not, 3 if that is undecided.
 
+    With --out a report of both, the verdict and the candidate's card are written too, which 'nacre registry attach'
+    keeps with its version.
+
     \b
     Example:
       nacre evaluate gate speech@candidate --against speech@production --data CLIPS --policy configs/gate.yaml
     """
-    from training.evaluation.judging import judge_candidate
+    from training.evaluation.judging import judge_candidate, write_judgement
 
-    verdict = judge_candidate(candidate, against, data, policy=policy, bitrates_kbps=bitrates, out=out).verdict
+    judgement = judge_candidate(candidate, against, data, policy=policy, bitrates_kbps=bitrates, out=out)
+    if out is not None:
+        write_judgement(judgement, out)
+    verdict = judgement.verdict
     if as_json:
         click.echo(verdict.to_json(), nl=False)
     else:

@@ -6,8 +6,9 @@ a gate that can't tell says so, and doesn't promote. Only a candidate that passe
 Not being worse is shown, not presumed: the worse end of the paired interval of the difference must be within a margin
 (non-inferiority; ICH E9, 1998, section 3.3.2). All checks must pass, so their number needs no correction: the chance to
 promote what is worse anywhere is at most that of a single check (intersection-union test; Berger, Technometrics 24 (4),
-1982). A relative margin is taken of production's value of each clip, so that the mean of
-`candidate - production - margin` is judged, and the spread of production's own values is part of it.
+1982). Kinds of clips are judged apart, so that better speech can't hide worse music. A relative margin is taken of
+production's value of each clip, so that the mean of `candidate - production - margin` is judged, and the spread of
+production's own values is part of it.
 
 Intervals are those of training/evaluation/statistics.py.
 """
@@ -23,7 +24,7 @@ from typing import Any, Literal
 
 from codec.errors import DataError
 from codec.package import open_package
-from training.evaluation.policy import MetricRule, Policy, is_number
+from training.evaluation.policy import Policy, is_number
 from training.evaluation.scores import Score
 from training.evaluation.statistics import ClipKey, Estimate, by_bitrate, clip_key, estimate_mean, values_by_clip
 
@@ -45,12 +46,33 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check's result: `sentence` has its numbers; `bitrate_kbps` is None where it is about all bitrates."""
+    """One check's result: `sentence` has its numbers; `bitrate_kbps` is None where it is about all bitrates.
+
+    `kind` is None where it is about all kinds of clips, or they are all of one.
+    """
 
     name: str
     outcome: Outcome
     sentence: str
     bitrate_kbps: float | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Clips that are judged apart: of one kind, None if all are, at one bitrate, both sides scored."""
+
+    kind: str | None
+    bitrate_kbps: float | None
+    candidate: Sequence[Score]
+    production: Sequence[Score]
+
+    def check(self, name: str, outcome: Outcome, sentence: str) -> Check:
+        """Return the result of a check of this group."""
+        kind = "" if self.kind is None else f"{self.kind} "
+        rate = "" if self.bitrate_kbps is None else f"at {self.bitrate_kbps:g} kbps "
+        sentence = f"{kind}{rate}{sentence}"
+        return Check(name=name, outcome=outcome, sentence=sentence, bitrate_kbps=self.bitrate_kbps, kind=self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +138,9 @@ def judge(
     if not shared:
         raise DataError("candidate and production have no clip in common at any bitrate: evaluate both on the same")
     checks = [*_bitrate_checks(new, old)]
-    for rate in shared:
-        checks += _clip_checks(new[rate], old[rate], policy, rate)
-        for name, rule in policy.metrics.items():
-            checks.append(_not_worse(name, rule, *_values(name, new[rate], old[rate]), policy, rate))
+    for group in _groups(new, old, shared):
+        checks.append(_enough_clips(group, policy))
+        checks += [_not_worse(name, group, policy) for name in _metrics(group, policy, (*candidate, *production))]
     pairs = [(new[rate], old[rate]) for rate in shared]
     if policy.require_better is not None:
         checks.append(_better(policy.require_better, pairs, policy))
@@ -133,26 +154,49 @@ def _bitrate_checks(new: Mapping[float | None, Any], old: Mapping[float | None, 
     """Yield a check for each bitrate that only one side was scored at."""
     for name, rates in (("candidate", new.keys() - old.keys()), ("production", old.keys() - new.keys())):
         for rate in sorted(rates, key=lambda rate: math.inf if rate is None else rate):
-            sentence = f"{_at(rate)}only {name} was scored"
+            sentence = f"{'' if rate is None else f'at {rate:g} kbps '}only {name} was scored"
             yield Check(name="bitrates", outcome="undecided", sentence=sentence, bitrate_kbps=rate)
 
 
-def _clip_checks(new: Sequence[Score], old: Sequence[Score], policy: Policy, rate: float | None) -> Iterator[Check]:
-    """Yield whether both sides have the same clips, and enough of them."""
-    first, second = _clips(new), _clips(old)
+def _groups(
+    new: Mapping[float | None, Sequence[Score]],
+    old: Mapping[float | None, Sequence[Score]],
+    rates: Sequence[float | None],
+) -> Iterator[Group]:
+    """Yield the groups of clips to judge apart at those bitrates."""
+    kinds = sorted({score.clip.kind for side in (new, old) for rate in rates for score in side[rate]})
+    for rate in rates:
+        for kind in kinds:
+            ours, theirs = ([score for score in side[rate] if score.clip.kind == kind] for side in (new, old))
+            told = kind if len(kinds) > 1 else None
+            yield Group(kind=told, bitrate_kbps=rate, candidate=ours, production=theirs)
+
+
+def _metrics(group: Group, policy: Policy, scores: Sequence[Score]) -> list[str]:
+    """Return the policy's metrics that apply to a group: not those that only other kinds have, as STOI for music."""
+    here = {name for score in (*group.candidate, *group.production) for name in score.metrics}
+    elsewhere = {name for score in scores for name in score.metrics} - here
+    return [name for name in policy.metrics if name not in elsewhere]
+
+
+def _enough_clips(group: Group, policy: Policy) -> Check:
+    """Check that both sides have the same clips, and enough of them."""
+    first, second = _clips(group.candidate), _clips(group.production)
     shared, single = len(first & second), len(first ^ second)
-    sentence = f"{_at(rate)}{shared} clips were scored on both sides, at least {policy.min_clips} are needed"
+    sentence = f"{shared} clips were scored on both sides, at least {policy.min_clips} are needed"
     outcome: Outcome = "passed" if shared >= policy.min_clips else "undecided"
     if single:
         outcome, sentence = "undecided", f"{sentence}, and {single} on one side only"
-    yield Check(name="clips", outcome=outcome, sentence=sentence, bitrate_kbps=rate)
+    return group.check("clips", outcome, sentence)
 
 
-def _not_worse(name: str, rule: MetricRule, new: Values, old: Values, policy: Policy, rate: float | None) -> Check:
+def _not_worse(name: str, group: Group, policy: Policy) -> Check:
     """Check that a metric is not worse by more than its margin."""
+    rule = policy.metrics[name]
+    new, old = _values(name, group.candidate, group.production)
     clips = sorted(new.keys() & old.keys())
     if problem := _undefined(clips, new, old, policy):
-        return Check(name=name, outcome="undecided", sentence=f"{_at(rate)}{name} {problem}", bitrate_kbps=rate)
+        return group.check(name, "undecided", f"{name} {problem}")
     defined = [clip for clip in clips if math.isfinite(new[clip] + old[clip])]
     margins = {clip: rule.margin(old[clip]) for clip in defined}
     excess = _estimate([rule.sign * (new[clip] - old[clip]) - margins[clip] for clip in defined], policy)
@@ -161,10 +205,10 @@ def _not_worse(name: str, rule: MetricRule, new: Values, old: Values, policy: Po
     ends = [rule.sign * (end + margin) for end in (excess.low, excess.high)]
     share = "" if rule.relative_margin is None else f" ({rule.relative_margin:g} of production's)"
     sentence = (
-        f"{_at(rate)}{name} {_sides([new[clip] for clip in defined], [old[clip] for clip in defined])}: "
+        f"{name} {_sides([new[clip] for clip in defined], [old[clip] for clip in defined])}: "
         f"{_change(rule.sign * (excess.mean + margin), ends)}, {PLACES[outcome]} the margin of {margin:.4g}{share}"
     )
-    return Check(name=name, outcome=outcome, sentence=sentence, bitrate_kbps=rate)
+    return group.check(name, outcome, sentence)
 
 
 def _better(name: str, pairs: Sequence[tuple[Sequence[Score], Sequence[Score]]], policy: Policy) -> Check:
@@ -292,10 +336,6 @@ def _sides(new: Sequence[float], old: Sequence[float]) -> str:
 def _change(mean: float, ends: Sequence[float]) -> str:
     mean, low, high = (round(value, 4) + 0.0 for value in (mean, min(ends), max(ends)))  # no -0.0000
     return f"changes by {mean:+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def _at(rate: float | None) -> str:
-    return "" if rate is None else f"at {rate:g} kbps "
 
 
 def _stages(values: Any) -> tuple[float, ...] | None:

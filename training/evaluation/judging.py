@@ -28,10 +28,11 @@ VERDICT = "verdict.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A verdict on the package in `directory`, with the scores of both sides and what was left out of them."""
+    """A verdict on the package in `directory`, with both sides' names and scores, and what was left out of them."""
 
     verdict: Verdict
     directory: Path
+    names: tuple[str, str]
     candidate: tuple[Score, ...]
     production: tuple[Score, ...]
     notes: tuple[str, ...]
@@ -67,13 +68,20 @@ def judge_candidate(
     results = evaluate(tasks, out or _place(new[0], old[0]))
     ours, theirs = (tuple(score for score in results.by_task[side::2] if score is not None) for side in (0, 1))
     verdict = judge(ours, theirs, rules, facts_of(new[0].directory), facts_of(old[0].directory))
+    names = (new[0].codec, old[0].codec)
     return Judgement(
-        verdict=verdict, directory=new[0].directory, candidate=ours, production=theirs, notes=results.notes
+        verdict=verdict,
+        directory=new[0].directory,
+        names=names if names[0] != names[1] else (candidate, production),
+        candidate=ours,
+        production=theirs,
+        notes=results.notes,
     )
 
 
-def write_judgement(judgement: Judgement, out: Path, *, candidate: str, production: str) -> None:
-    """Write a report of both sides, called by those names, the verdict, and the candidate's card into `out`."""
+def write_judgement(judgement: Judgement, out: Path) -> None:
+    """Write a report of both sides, the verdict, and the candidate's card into `out`."""
+    candidate, production = judgement.names
     sides = ((judgement.candidate, candidate), (judgement.production, production))
     scores = [replace(score, codec=name) for side, name in sides for score in side]
     title = f"{candidate} against {production}: {judgement.verdict.outcome}"

@@ -32,11 +32,11 @@ KBPS = "4"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Three clips, a model, one that is ruined, and a policy for so few clips."""
+    """Four clips of two kinds, a model, one that is ruined, and a policy for so few clips."""
     folder = tmp_path_factory.mktemp("world")
     (folder / "clips").mkdir()
     generator = torch.Generator().manual_seed(0)
-    for name in ("music_a", "music_b", "sound_c"):
+    for name in ("music_a", "music_b", "sound_c", "sound_d"):
         samples = 0.1 * torch.randn(1, RATE, generator=generator).cumsum(-1).sin().numpy()
         write_audio(folder / "clips" / f"{name}.wav", Audio(samples=samples, sample_rate=RATE))
     good, ruined = tiny_codec(), tiny_codec()
@@ -75,7 +75,7 @@ def test_models_side_by_side_give_a_report_and_cards(world, tmp_path):
     words += ("--sources", tmp_path / "pool")
     result = run(*words, "--data", world / "clips", "--out", out)
     assert result.exit_code == 0, result.output
-    assert "9 scores of 3 clips" in result.output
+    assert "12 scores of 4 clips" in result.output
     summary = json.loads((out / "summary.json").read_text())
     assert "NaN" not in (out / "summary.json").read_text()
     assert summary
@@ -105,13 +105,26 @@ def test_the_report_of_a_registered_model_is_kept_with_its_version(world, tmp_pa
 
 
 def test_the_gate_s_exit_status_says_what_it_found(world, tmp_path):
-    lost = gate(world, "ruined", "good", "--out", tmp_path / "scores", "--json")
+    lost = gate(world, "ruined", "good", "--out", tmp_path / "lost", "--json")
     assert lost.exit_code == 1, lost.output
     verdict = json.loads(lost.stdout)
     assert (verdict["outcome"], verdict["promote"]) == ("failed", False)
-    won = gate(world, "good", "ruined", "--out", tmp_path / "scores")
+    won = gate(world, "good", "ruined", "--out", tmp_path / "won")
     assert won.exit_code == 0, won.output
     assert won.stdout.startswith("passed:")
+
+
+def test_the_gate_s_report_is_kept_with_the_candidate_s_version(world, tmp_path):
+    Registry.open().register(world / "good", "guarded")
+    data = ("--data", world / "clips", "--policy", world / "gate.yaml", "--bitrate-kbps", KBPS)
+    result = run("gate", "guarded:1", "--against", world / "ruined", *data, "--out", tmp_path / "report")
+    assert result.exit_code == 0, result.output
+    assert "guarded:1 against ruined: passed" in (tmp_path / "report" / "report.html").read_text()
+    attached = CliRunner().invoke(cli, ["registry", "attach", "guarded:1", str(tmp_path / "report")])
+    assert attached.exit_code == 0, attached.output
+    shown = CliRunner().invoke(cli, ["registry", "show", "guarded:1"]).output
+    card = Path(re.search(r"model card\t(.+)", shown)[1])
+    assert json.loads((card.parent / "verdict.json").read_text())["outcome"] == "passed"
 
 
 def test_too_few_clips_are_undecided(world, tmp_path):

@@ -21,11 +21,11 @@ BITRATES = (3.0, 6.0)
 POLICY = Policy()
 
 
-def clip(number):
-    return Clip(name=f"{number}.wav", seconds=2.0 + number % 3, sample_rate=16_000, channels=1)
+def clip(number, kind):
+    return Clip(name=f"{kind}{number}.wav", seconds=2.0 + number % 3, sample_rate=16_000, channels=1, kind=kind)
 
 
-def scored(num_clips=24, bitrates=BITRATES, encode=40.0, decode=80.0, **changes):
+def scored(num_clips=24, bitrates=BITRATES, encode=40.0, decode=80.0, kind="unknown", **changes):
     """Scores that vary by clip and bitrate; `changes` are functions of (value, clip number) by metric."""
     scores = []
     for rate in bitrates:
@@ -34,7 +34,9 @@ def scored(num_clips=24, bitrates=BITRATES, encode=40.0, decode=80.0, **changes)
             metrics |= {name: change(metrics[name], number) for name, change in changes.items()}
             speeds = {"encode_realtime": encode, "decode_realtime": decode}
             scores.append(
-                Score(clip=clip(number), codec="nacre", bitrate_kbps=rate, num_bytes=900, metrics=metrics, **speeds)
+                Score(
+                    clip=clip(number, kind), codec="nacre", bitrate_kbps=rate, num_bytes=900, metrics=metrics, **speeds
+                )
             )
     return scores
 
@@ -45,6 +47,7 @@ def better(value, number):
 
 PRODUCTION = scored()
 CANDIDATE = scored(mel_distance=better)
+PRODUCTION_SPEECH = scored(kind="speech")
 
 
 def verdict_of(candidate=CANDIDATE, production=PRODUCTION, policy=POLICY, facts=FACTS, production_facts=FACTS):
@@ -159,6 +162,40 @@ def test_the_same_input_gives_the_same_verdict_in_any_order():
     assert verdict_of(candidate=CANDIDATE[::-1], production=PRODUCTION[5:] + PRODUCTION[:5]) == verdict_of()
 
 
+def test_what_is_better_for_one_kind_can_t_hide_what_is_worse_for_another():
+    production = [*PRODUCTION_SPEECH, *scored(kind="music")]
+    candidate = [*scored(kind="speech", mel_distance=lambda value, number: 0.5 * value)]
+    candidate += scored(kind="music", mel_distance=lambda value, number: 1.1 * value)
+    verdict = verdict_of(candidate, production)
+    assert verdict.outcome == "failed"
+    assert outcomes(verdict, "better mel_distance") == ["passed"]
+    assert {(result.kind, result.outcome) for result in verdict.checks if result.name == "mel_distance"} == {
+        ("music", "failed"),
+        ("speech", "passed"),
+    }
+    assert verdict.reasons[0].startswith("music at 3 kbps mel_distance is ")
+
+
+def test_each_kind_needs_enough_clips():
+    few = scored(3, kind="music")
+    verdict = verdict_of([*scored(kind="speech", mel_distance=better), *few], [*PRODUCTION_SPEECH, *few])
+    assert verdict.outcome == "undecided"
+    assert verdict.reasons[0] == "music at 3 kbps 3 clips were scored on both sides, at least 20 are needed"
+
+
+def without_stoi(scores):
+    return [replace(score, metrics={"mel_distance": score.metrics["mel_distance"]}) for score in scores]
+
+
+def test_a_metric_of_speech_is_not_asked_of_music():
+    production = [*PRODUCTION_SPEECH, *without_stoi(scored(kind="music"))]
+    candidate = [*scored(kind="speech", mel_distance=better), *without_stoi(scored(kind="music", mel_distance=better))]
+    verdict = verdict_of(candidate, production)
+    assert verdict.promote, verdict.reasons
+    assert outcomes(verdict, "stoi") == ["passed", "passed"]
+    assert outcomes(verdict_of(without_stoi(candidate), without_stoi(production)), "stoi") == ["undecided"] * 4
+
+
 def test_too_few_clips_are_undecided():
     verdict = verdict_of(scored(8, mel_distance=better), scored(8))
     assert verdict.outcome == "undecided"
@@ -188,7 +225,7 @@ def test_bitrates_without_a_clip_in_common_are_undecided():
 
 
 @pytest.mark.parametrize(
-    "production", [[], scored(bitrates=(9.0,)), [replace(one, clip=clip(99)) for one in CANDIDATE[:1]]]
+    "production", [[], scored(bitrates=(9.0,)), [replace(one, clip=clip(99, "unknown")) for one in CANDIDATE[:1]]]
 )
 def test_nothing_in_common_is_refused(production):
     with pytest.raises(DataError, match="no clip in common at any bitrate"):
@@ -290,7 +327,7 @@ def test_limits_themselves_are_allowed():
 def test_a_verdict_is_written_as_json():
     data = json.loads(verdict_of(candidate=PRODUCTION).to_json())
     assert (data["outcome"], data["promote"]) == ("failed", False)
-    assert {"name", "outcome", "sentence", "bitrate_kbps"} == set(data["checks"][0])
+    assert {"name", "outcome", "sentence", "bitrate_kbps", "kind"} == set(data["checks"][0])
     assert Verdict(checks=(Check(name="a", outcome="passed", sentence="b"),)).promote
 
 
