@@ -35,13 +35,17 @@ def write_package(
     metrics: dict[str, Any],
     lineage: dict[str, Any],
     tables: EntropyTables | None = None,
+    half: bool = False,
 ) -> Package:
     """Write a package atomically: `directory` appears whole or not at all.
 
+    With `half` weights are rounded to half precision, as which they take half the bytes; they are loaded in single
+    precision all the same.
+
     Raises:
-        PackageError: `directory` exists already.
+        PackageError: `directory` exists already, or a weight is too large for half precision.
     """
-    weights = _weights(codec)
+    weights = _halved(_weights(codec)) if half else _weights(codec)
     return create_package(
         directory,
         codec.config,
@@ -84,6 +88,14 @@ def _coder(package: Package) -> EntropyCoder | None:
 def _weights(codec: Codec) -> dict[str, torch.Tensor]:
     left_out = _training_only(codec)
     return {k: v.detach().cpu().contiguous() for k, v in codec.state_dict().items() if k not in left_out}
+
+
+def _halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    for name, value in halved.items():
+        if value.isinf().any() and not weights[name].isinf().any():
+            raise PackageError(f"'{name}' has weights beyond half precision's 65504: keep single precision")
+    return halved
 
 
 def _training_only(codec: Codec) -> set[str]:

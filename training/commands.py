@@ -99,7 +99,8 @@ def plan(
     show_default=True,
     help="Best by val/mel_distance, or the last one.",
 )
-def export(run: Path, out: Path, checkpoint: Literal["best", "last"]) -> None:
+@click.option("--half", is_flag=True, help="Store weights in half precision: half the bytes.")
+def export(run: Path, out: Path, checkpoint: Literal["best", "last"], half: bool) -> None:
     """Export a run's averaged weights as a package.
 
     \b
@@ -108,7 +109,7 @@ def export(run: Path, out: Path, checkpoint: Literal["best", "last"]) -> None:
     """
     from training.export import export_package
 
-    package = export_package(run, out, checkpoint)
+    package = export_package(run, out, checkpoint, half=half)
     click.echo(f"{package.directory}: {package.config.name}, fingerprint {package.fingerprint[:16]}")
 
 

@@ -17,14 +17,15 @@ from training.run import Run, open_run
 Which = Literal["best", "last"]
 
 
-def export_package(run: Path, out: Path, which: Which = "best") -> Package:
+def export_package(run: Path, out: Path, which: Which = "best", *, half: bool = False) -> Package:
     """Write a package from the run's best checkpoint by `val/mel_distance`, or from its last.
 
-    The metrics are those of the checkpoint's latest validation, if there was one, and the health of its codebooks.
+    With `half` weights are stored in half precision. The metrics are those of the checkpoint's latest validation, if
+    there was one, and the health of its codebooks.
 
     Raises:
         RunError: It is no run, or has no such checkpoint, or stopped before its quantizer started.
-        PackageError: `out` exists already.
+        PackageError: `out` exists already, or a weight is too large for half precision.
     """
     opened = open_run(run)
     path, checkpoint = _choose(opened, which)
@@ -41,7 +42,7 @@ def export_package(run: Path, out: Path, which: Which = "best") -> Package:
         "checkpoint_sha256": _sha256(path),
     }
     metrics = checkpoint["nacre"]["metrics"] | {"codebook": codec.quantizer.health().to_metrics()}
-    return write_package(out, codec, metrics=metrics, lineage=lineage)
+    return write_package(out, codec, metrics=metrics, lineage=lineage, half=half)
 
 
 def _choose(run: Run, which: Which) -> tuple[Path, dict[str, Any]]:

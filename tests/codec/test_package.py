@@ -26,6 +26,30 @@ def test_what_was_written_is_what_loads(make_codec, tmp_path):
     assert not loaded.codec.training
 
 
+def test_weights_in_half_precision_take_half_the_bytes(make_codec, tmp_path):
+    codec = make_codec()
+    write_package(tmp_path / "whole", codec, metrics={}, lineage={})
+    write_package(tmp_path / "half", codec, metrics={}, lineage={}, half=True)
+    whole, half = (load_package(tmp_path / name) for name in ("whole", "half"))
+    sizes = [
+        sum(value.nbytes for value in load_file(loaded.package.directory / "model.safetensors").values())
+        for loaded in (whole, half)
+    ]
+    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.01)
+    for (name, value), rounded in zip(whole.codec.state_dict().items(), half.codec.state_dict().values(), strict=True):
+        assert rounded.dtype == value.dtype, name
+        torch.testing.assert_close(rounded, value, rtol=1e-3, atol=1e-7)
+
+
+def test_weights_too_large_for_half_precision_are_refused(make_codec, tmp_path):
+    codec = make_codec()
+    with torch.no_grad():
+        codec.quantizer.codebooks[0, 0, 0] = 1e5
+    with pytest.raises(PackageError, match=r"quantizer\.codebooks"):
+        write_package(tmp_path / "half", codec, metrics={}, lineage={}, half=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_loaded_codec_can_go_on_training(package_directory):
     codec = load_package(package_directory).codec.train()
     before = codec.quantizer.codebooks.clone()
