@@ -2,8 +2,8 @@
 
 Nobody waits for company that may not come: a call that finds nothing running runs at once. While something runs,
 another slot is taken only for work enough that it pays; less is gathered until the running batch ends. The calling
-threads do the work themselves: whoever gets a slot runs the oldest batch, until its own call is done. A batch that
-fails is run again one by one, so that a bad item fails alone.
+threads do the work themselves: the first of a batch runs it, and wakes the others and whoever is first in the next. A
+batch that fails is run again one by one, so that a bad item fails alone.
 
 Axes: audio [B, C, T]; codes [B, K, L].
 """
@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -42,8 +43,8 @@ class Batcher:
         self._slots = self._free = slots
         self._max_batch_samples = max_batch_samples
         self._metrics = metrics
-        self._changed = threading.Condition()
-        self._waiting: list[Call] = []
+        self._lock = threading.Lock()
+        self._waiting: list[Turn] = []
 
     @property
     def depth(self) -> int:
@@ -52,11 +53,9 @@ class Batcher:
 
     def run(self, call: Call) -> Tensor:
         """Return the result of `call`; blocks. Raises what its work raises."""
-        with self._changed:
-            self._waiting.append(call)
-        while (batch := self._next_batch(call)) is not None:
+        if batch := self._wait(call):
             try:
-                _run_batch(batch)
+                _run_batch(cast("list[Call]", batch))  # calls share their key with calls alone
                 self._metrics.observe_batch(len(batch))
                 self._metrics.set_queue_depth(self.depth)
             finally:
@@ -66,68 +65,80 @@ class Batcher:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold a slot for work that can't be joined with other's."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free > 0)
-            self._free -= 1
+        batch = self._wait(Turn(key=object(), items=1, num_samples=self._max_batch_samples))
         try:
             yield
         finally:
-            self._finish([])
+            self._finish(batch)
 
-    def _next_batch(self, call: Call) -> list[Call] | None:
-        """Wait for a slot, and take the oldest batch; None once `call` is done, whoever ran it."""
-        with self._changed:
-            self._changed.wait_for(lambda: call.done or self._may_run())
-            if call.done:
-                return None
+    def _wait(self, turn: Turn) -> list[Turn]:
+        """Wait until `turn` is first in a batch that has a slot, and return the batch; nothing if another ran it."""
+        with self._lock:
+            self._waiting.append(turn)
+            self._start()
+        turn.woken.wait()
+        return turn.batch
+
+    def _start(self) -> None:
+        """Give free slots to the oldest batches, and wake the first of each."""
+        while self._may_run():
             self._free -= 1
-            return self._take()
+            batch = self._take()
+            batch[0].batch = batch
+            batch[0].woken.set()
+
+    def _finish(self, batch: list[Turn]) -> None:
+        with self._lock:
+            self._free += 1
+            self._start()
+        for turn in batch:
+            turn.woken.set()
 
     def _may_run(self) -> bool:
         if not self._free or not self._waiting:
             return False
-        waiting = sum(call.items * call.num_samples for call in self._waiting)
+        waiting = sum(turn.items * turn.num_samples for turn in self._waiting)
         return self._free == self._slots or waiting >= WORTH_A_SLOT * self._max_batch_samples
 
-    def _finish(self, batch: list[Call]) -> None:
-        with self._changed:
-            for call in batch:
-                call.done = True
-            self._free += 1
-            self._changed.notify_all()
-
-    def _take(self) -> list[Call]:
+    def _take(self) -> list[Turn]:
         """Take the oldest call from the queue, and those that may go with it, oldest first."""
         first, room = self._waiting[0], self._max_batch_samples
         batch, shortest, longest = [first], first.num_samples, first.num_samples
         items = first.items
-        for call in self._waiting[1:]:
-            low, high = min(shortest, call.num_samples), max(longest, call.num_samples)
-            if call.key != first.key or high > low * MAX_STRETCH or (items + call.items) * high > room:
+        for turn in self._waiting[1:]:
+            low, high = min(shortest, turn.num_samples), max(longest, turn.num_samples)
+            if turn.key != first.key or high > low * MAX_STRETCH or (items + turn.items) * high > room:
                 continue
-            batch.append(call)
-            shortest, longest, items = low, high, items + call.items
-        self._waiting = [call for call in self._waiting if call not in batch]
+            batch.append(turn)
+            shortest, longest, items = low, high, items + turn.items
+        self._waiting = [turn for turn in self._waiting if turn not in batch]
         return batch
 
 
-class Call:
-    """One window to code; calls of equal `key` may go together."""
+class Turn:
+    """A place in the queue; those of equal `key` may go together.
+
+    Whoever waits is `woken` with a `batch` to run, or without one when another has run it.
+    """
+
+    def __init__(self, key: Hashable, items: int, num_samples: int) -> None:
+        self.key = key
+        self.items = items
+        self.num_samples = num_samples
+        self.woken = threading.Event()
+        self.batch: list[Turn] = []
+
+
+class Call(Turn):
+    """One window to code; `work` codes several."""
 
     def __init__(
         self, key: Hashable, window: Tensor, num_samples: int, work: Callable[[list[Tensor]], list[Tensor]]
     ) -> None:
-        self.key = key
+        super().__init__(key, len(window), num_samples)
         self.window = window
-        self.num_samples = num_samples
         self.work = work
-        self.done = False
         self.outcome: Tensor | Exception | None = None
-
-    @property
-    def items(self) -> int:
-        """B of the window."""
-        return len(self.window)
 
     def result(self) -> Tensor:
         """Return what a call that is done gave, or raise what it raised."""
