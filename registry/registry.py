@@ -86,13 +86,15 @@ class Registry:
         with self._database.read() as session:
             return self._version(session, find_version(session, _parse(reference)))
 
-    def find_maker(self, names: Iterable[str], short_fingerprint: bytes) -> ModelVersion | None:
-        """Return the version, of one of `names`, whose fingerprint begins so, as a container says; None if none does.
+    def find_maker(self, short_fingerprint: bytes, names: Iterable[str] | None = None) -> ModelVersion | None:
+        """Return the version whose fingerprint begins so, as a container says, of one of `names` or any; None if none.
 
         Its files are not read.
         """
-        begins = VersionRow.fingerprint.startswith(short_fingerprint.hex())
-        rows = sa.select(VersionRow).where(VersionRow.name.in_(sorted(names)), begins).order_by(VersionRow.version)
+        rows = sa.select(VersionRow).where(VersionRow.fingerprint.startswith(short_fingerprint.hex()))
+        if names is not None:
+            rows = rows.where(VersionRow.name.in_(sorted(names)))
+        rows = rows.order_by(VersionRow.name, VersionRow.version)
         with self._database.read() as session:
             row = session.scalars(rows).first()
             return self._version(session, row) if row else None

@@ -1,4 +1,4 @@
-"""What `--model` takes everywhere: a package folder, `NAME`, `NAME:VERSION` or `NAME@ALIAS`."""
+"""What `--model` takes everywhere: a package folder, `NAME`, `NAME:VERSION` or `NAME@ALIAS`, or a shipped name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from codec.errors import PackageError, UnknownModelError
 from registry.registry import Registry
+from registry.shipped import shipped_package, shipped_packages
 from registry.version import ModelVersion
 
 
@@ -30,10 +31,10 @@ def resolve_package(text: str) -> Path:
 
 
 def find_package(text: str) -> FoundPackage:
-    """Find a package: the folder `text`, or the verified one of the registered model `text`.
+    """Find a package: the folder `text`, the verified one of the registered model `text`, or the one shipped as `text`.
 
-    A text with a path separator is always a folder; one without is a folder only if a package lies there. The files of
-    a folder are not verified here: loading it does that.
+    A text with a path separator is always a folder; one without is a folder only if a package lies there. A registered
+    model comes before a shipped one of its name. The files of a folder are not verified here: loading it does that.
 
     Raises:
         PackageError: The folder doesn't exist, or a file of the registered model is missing or altered.
@@ -49,7 +50,24 @@ def find_package(text: str) -> FoundPackage:
     try:
         version = Registry.open().resolve(text)
     except UnknownModelError as error:
+        if shipped := shipped_package(text):
+            return FoundPackage(shipped, None)
         if folder.is_dir():
             raise UnknownModelError(f"{error}; the folder '{text}' is not a package") from None
         raise
     return FoundPackage(version.directory, version)
+
+
+def find_maker(short_fingerprint: bytes) -> FoundPackage | None:
+    """Find the package that made a container: a shipped one, or any version in the registry; None if none did.
+
+    Raises:
+        PackageError: A file of that version is missing or altered.
+    """
+    from codec.package import open_package  # it loads torch, which listing and promoting should not wait for
+
+    for directory in shipped_packages():
+        if open_package(directory).short_fingerprint == short_fingerprint:
+            return FoundPackage(directory, None)
+    version = Registry.open().find_maker(short_fingerprint)
+    return None if version is None else find_package(str(version))

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import click
 
+from registry.shipped import DEFAULT_MODEL
+
 MODEL_HELP = "Package folder, NAME, NAME:VERSION or NAME@alias."
 
 
 @click.command()
-@click.option("--model", "models", required=True, multiple=True, help=f"{MODEL_HELP} May be given several times.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=[DEFAULT_MODEL],
+    show_default=True,
+    help=f"{MODEL_HELP} May be given several times.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="IP address to listen on; 0.0.0.0 is every one.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="TCP port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes, each with the model.")
@@ -22,7 +31,8 @@ def serve(models: tuple[str, ...], host: str, port: int, workers: int) -> None:
 
     \b
     Example:
-      nacre serve --model speech@production --port 3000
+      nacre serve --port 3000
+      nacre serve --model speech@production --model music@production
       curl --data-binary @a.wav -H 'Content-Type: audio/wav' \\
         'http://127.0.0.1:3000/v1/encode?bitrate_kbps=6' -o a.nac
       curl --data-binary @a.nac -H 'Content-Type: application/vnd.nacre' \\

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from codec.audio import AUDIO_SUFFIXES, SOUNDFILE_SUFFIXES, AudioLimits
-from codec.errors import AudioError, BitstreamError, NacreError
+from codec.errors import AudioError, BitstreamError, ModelMismatchError, NacreError
+from registry.shipped import DEFAULT_MODEL
 from serving.commands import MODEL_HELP
-from serving.pipes import PIPE, read_input, write_output
+from serving.pipes import PIPE, open_input, write_output
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from codec.audio import Audio
     from codec.weights import LoadedPackage
 
@@ -24,30 +26,32 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("source", metavar="IN", type=_PATH)
-@click.argument("target", metavar="OUT", type=_PATH)
-@click.option("--model", required=True, help=MODEL_HELP)
+@click.argument("target", metavar="[OUT]", type=_PATH, required=False)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help=MODEL_HELP)
 @click.option("--bitrate-kbps", type=float, help="One of the model's bitrates.")
 @click.option("--num-quantizers", type=int, help="Quantizer stages, instead of a bitrate.")
 @click.option("--denoise", is_flag=True, help="Leave noise out; for a model that was trained to.")
 def encode(
     source: Path,
-    target: Path,
+    target: Path | None,
     model: str,
     bitrate_kbps: float | None,
     num_quantizers: int | None,
     denoise: bool,
 ) -> None:
-    """Encode the audio file IN to the container OUT.
+    """Encode the audio file IN to the container OUT, by default beside it as IN with the suffix .nac.
 
     \b
     Example:
+      nacre encode speech.wav
       nacre encode speech.wav speech.nac --model speech@production --bitrate-kbps 6
 
-    Without a bitrate the model's highest is used. OUT is replaced only by a whole file. IN and OUT can be - for
-    standard input and output.
+    Without a bitrate the model's highest is used. OUT is replaced only if it is named, and by a whole file. IN and OUT
+    can be - for standard input and output.
     """
     if source != PIPE and not source.is_file():
         raise AudioError(f"there is no file '{source}'")
+    target = target or _beside(source)
     if target.suffix.lower() in AUDIO_SUFFIXES:
         raise AudioError(f"'{target.name}' is an audio file's name: give the container another, such as .nac")
     _check_target(source, target)
@@ -57,7 +61,7 @@ def encode(
     from serving.progress import share_progress
 
     loaded = load_package(resolve_package(model))
-    audio = io.BytesIO(read_input(source)) if source == PIPE else source
+    audio = open_input(source) if source == PIPE else source
     limits = AudioLimits(max_seconds=MAX_SECONDS)
     with share_progress("encoding") as progress:
         encoded = encode_source(
@@ -77,17 +81,19 @@ def encode(
 @click.command()
 @click.argument("source", metavar="IN", type=_PATH)
 @click.argument("target", metavar="OUT", type=_PATH)
-@click.option("--model", required=True, help=MODEL_HELP)
+@click.option("--model", help=f"{MODEL_HELP} The one that made the container if not given.")
 @click.option("--start", type=click.FloatRange(0), help="Decode from this second on, reading only what that needs.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Decode so many seconds, from --start on.")
 @click.option("--conceal", is_flag=True, help="Decode what a damaged container still holds; what is lost is silent.")
-def decode(source: Path, target: Path, model: str, start: float | None, duration: float | None, conceal: bool) -> None:
+def decode(
+    source: Path, target: Path, model: str | None, start: float | None, duration: float | None, conceal: bool
+) -> None:
     """Decode the container IN to the audio file OUT, in the format of its suffix.
 
     \b
     Example:
-      nacre decode speech.nac speech.wav --model speech@production
-      nacre decode speech.nac minute.wav --model speech@production --start 3600 --duration 60
+      nacre decode speech.nac speech.wav
+      nacre decode speech.nac minute.wav --start 3600 --duration 60
 
     OUT has the source's sample rate, channels and exact length, and is replaced only by a whole file. IN and OUT can be
     - for standard input and output, which then is wav.
@@ -100,19 +106,35 @@ def decode(source: Path, target: Path, model: str, start: float | None, duration
     if target != PIPE and target.suffix.lower() not in SOUNDFILE_SUFFIXES:
         raise AudioError(f"can't write '{target.name}': use one of .wav, .flac, .ogg, .opus or .mp3")
     _check_target(source, target)
-    from codec.weights import load_package
-    from registry.resolve import resolve_package
-
-    loaded = load_package(resolve_package(model))
-    if conceal or excerpt:
-        audio = _decode_damaged(loaded, source) if conceal else _decode_excerpt(loaded, source, start or 0.0, duration)
-        facts = _write(target, audio)
-    else:
-        facts = _decode_whole(loaded, source, target)
+    with open_input(source) as file:
+        loaded = _load(model, file)
+        if conceal:
+            facts = _write(target, _decode_damaged(loaded, file, source))
+        elif excerpt:
+            facts = _write(target, _decode_excerpt(loaded, file, start or 0.0, duration))
+        else:
+            facts = _decode_whole(loaded, file, target)
     click.echo(f"{target}: {facts}", err=target == PIPE)
 
 
-def _decode_whole(model: LoadedPackage, source: Path, target: Path) -> str:
+def _load(model: str | None, container: BinaryIO) -> LoadedPackage:
+    """Load the model that is named, or else the one that made the container."""
+    from codec.container.header import MAX_HEADER_BYTES, parse_header
+    from codec.weights import load_package
+    from registry.resolve import find_maker, resolve_package
+
+    if model is not None:
+        return load_package(resolve_package(model))
+    header = parse_header(container.read(MAX_HEADER_BYTES)).header
+    container.seek(0)
+    maker = find_maker(header.fingerprint)
+    if maker is None:
+        made_by = f"'{header.codec_name}' with fingerprint {header.fingerprint.hex()}"
+        raise ModelMismatchError(f"the container was made by {made_by}, which is not in the registry: give --model")
+    return load_package(maker.directory)
+
+
+def _decode_whole(model: LoadedPackage, container: BinaryIO, target: Path) -> str:
     """Decode in constant memory, unless the target is a pipe, whose wav header comes first; return what was written."""
     from codec.audio_blocks import write_blocks
     from codec.compress import decompress
@@ -120,7 +142,7 @@ def _decode_whole(model: LoadedPackage, source: Path, target: Path) -> str:
     from serving.progress import share_progress
 
     limits = AudioLimits(max_seconds=MAX_SECONDS)
-    data = read_input(source)
+    data = container.read()
     if target == PIPE:
         return _write(target, decompress(model, data, limits))
     with share_progress("decoding") as progress:
@@ -146,20 +168,29 @@ def _facts(seconds: float, sample_rate: int, channels: int) -> str:
     return f"{seconds:.2f} s, {sample_rate} Hz, {channels} channel(s)"
 
 
-def _decode_excerpt(model: LoadedPackage, source: Path, start: float, duration: float | None) -> Audio:
+def _decode_excerpt(model: LoadedPackage, container: BinaryIO, start: float, duration: float | None) -> Audio:
     from codec.excerpt import decompress_excerpt
 
-    with io.BytesIO(read_input(source)) if source == PIPE else source.open("rb") as file:
-        return decompress_excerpt(model, file, start_s=start, duration_s=duration)
+    return decompress_excerpt(model, container, start_s=start, duration_s=duration)
 
 
-def _decode_damaged(model: LoadedPackage, source: Path) -> Audio:
+def _decode_damaged(model: LoadedPackage, container: BinaryIO, source: Path) -> Audio:
     from codec.excerpt import decompress_damaged
 
-    concealed = decompress_damaged(model, read_input(source))
+    concealed = decompress_damaged(model, container.read())
     for problem in concealed.report.problems:
         click.echo(f"{source}: {problem}", err=True)
     return concealed.audio
+
+
+def _beside(source: Path) -> Path:
+    """Return the container's name where none is given."""
+    if source == PIPE:
+        raise click.UsageError("say where to write what comes from standard input: OUT, or - for standard output")
+    target = source.with_suffix(".nac")
+    if target.exists():
+        raise NacreError(f"'{target}' exists already: name it as OUT to replace it")
+    return target
 
 
 def _check_target(source: Path, target: Path) -> None:

@@ -212,7 +212,7 @@ class ServedModels:
 
     def _find_version(self, short_fingerprint: bytes) -> ModelVersion:
         names = {model.name for model in self._served.values() if model.version is not None}
-        version = self._open_registry().find_maker(names, short_fingerprint) if names else None
+        version = self._open_registry().find_maker(short_fingerprint, names) if names else None
         if version is None:
             maker = f"a model with fingerprint {short_fingerprint.hex()}"
             raise ModelMismatchError(f"the container was made by {maker}, which is not served here")

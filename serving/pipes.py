@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 PIPE = Path("-")
 
 
-def read_input(path: Path) -> bytes:
-    """Return everything that the file, or standard input, holds."""
-    if path == PIPE:
-        return sys.stdin.buffer.read()
-    return path.read_bytes()
+def open_input(path: Path) -> BinaryIO:
+    """Open the file, or everything that standard input holds."""
+    return io.BytesIO(sys.stdin.buffer.read()) if path == PIPE else path.open("rb")
 
 
 def write_output(path: Path, data: bytes) -> None:

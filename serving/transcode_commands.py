@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from registry.shipped import DEFAULT_MODEL
 from serving.commands import MODEL_HELP
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
-@click.option("--model", required=True, help=MODEL_HELP)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help=MODEL_HELP)
 @click.option("--bitrate-kbps", type=float, help="One of the model's bitrates; without it, the highest.")
 @click.option("--num-quantizers", type=int, help="Quantizer stages, instead of a bitrate.")
 @click.option("--denoise", is_flag=True, help="Leave noise out; for a model that was trained to.")
@@ -36,8 +37,8 @@ def transcode(
 
     \b
     Example:
-      nacre transcode archive archive-nac --model speech@production --bitrate-kbps 6
-      nacre transcode archive-nac restored --model speech@production --decode
+      nacre transcode archive archive-nac --bitrate-kbps 6
+      nacre transcode archive-nac restored --decode
 
     a.wav becomes a.wav.nac. Run again after a stop, or when files were added: only what is missing or changed is
     done. DST/manifest.jsonl records each file with its checksums, or why it failed; exit status 1 if any did.

@@ -2,7 +2,7 @@ import pytest
 
 from codec.errors import PackageError, UnknownModelError
 from codec.weights import load_package
-from registry.resolve import resolve_package
+from registry.resolve import find_maker, find_package, resolve_package
 
 
 @pytest.fixture
@@ -44,3 +44,22 @@ def test_a_damaged_version_is_refused(promoted):
     (promoted.show("speech").directory / "model.safetensors").write_bytes(b"")
     with pytest.raises(PackageError, match=r"model\.safetensors"):
         resolve_package("speech")
+
+
+def test_a_shipped_package_is_found_by_its_name_unless_a_registered_model_has_it(promoted, make_package, monkeypatch):
+    shipped = make_package("shipped").rename(make_package("none").parent / "speech")
+    monkeypatch.setattr("registry.shipped.FOLDER", shipped.parent)
+    assert resolve_package("speech") == promoted.show("speech:2").directory
+    music = shipped.rename(shipped.parent / "music")
+    assert resolve_package("music") == music
+    with pytest.raises(UnknownModelError, match="music"):
+        resolve_package("music@production")
+
+
+def test_the_maker_of_a_container_is_found_by_its_fingerprint(promoted, make_package, monkeypatch, tmp_path):
+    monkeypatch.setattr("registry.shipped.FOLDER", tmp_path / "nothing")
+    version = promoted.show("speech:1")
+    assert find_maker(bytes.fromhex(version.fingerprint)[:8]) == find_package("speech:1")
+    assert find_maker(bytes(8)) is None
+    monkeypatch.setattr("registry.shipped.FOLDER", make_package("shipped").parent)
+    assert find_maker(bytes.fromhex(version.fingerprint)[:8]).version is None

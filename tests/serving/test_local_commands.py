@@ -1,11 +1,14 @@
 """`nacre encode` and `nacre decode`: what they write, and how they refuse."""
 
+import shutil
+
 import pytest
 import soundfile
 from click.testing import CliRunner
 
 from codec.errors import AudioError, BitrateError, BitstreamError, ModelMismatchError, NacreError, UnknownModelError
 from nacre import cli
+from registry.registry import Registry
 
 
 @pytest.fixture
@@ -21,6 +24,19 @@ def nacre(package):
         return CliRunner().invoke(cli, [*map(str, words), "--model", str(model)])
 
     return run
+
+
+@pytest.fixture
+def shipped(package, tmp_path, monkeypatch):
+    """A folder of shipped models, with the default one."""
+    folder = tmp_path / "models"
+    shutil.copytree(package, folder / "nacre-16k-speech")
+    monkeypatch.setattr("registry.shipped.FOLDER", folder)
+    return folder
+
+
+def run(*words):
+    return CliRunner().invoke(cli, [*map(str, words)])
 
 
 def refusal(result, kind):
@@ -86,3 +102,47 @@ def test_damaged_and_foreign_containers(nacre, speech, tmp_path, other_package):
     container.write_bytes(container.read_bytes()[:-10])
     assert "cut short" in refusal(nacre("decode", container, tmp_path / "a.wav"), BitstreamError)
     assert not (tmp_path / "a.wav").exists()
+
+
+def test_without_a_model_the_shipped_one_is_used(nacre, shipped, speech, tmp_path):
+    assert run("encode", speech, tmp_path / "a.nac").exit_code == 0
+    nacre("encode", speech, tmp_path / "b.nac")
+    assert (tmp_path / "a.nac").read_bytes() == (tmp_path / "b.nac").read_bytes()
+    assert run("decode", tmp_path / "a.nac", tmp_path / "a.wav").exit_code == 0
+    nacre("decode", tmp_path / "a.nac", tmp_path / "b.wav")
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+@pytest.mark.parametrize("more", [(), ("--start", "0.1", "--duration", "0.2"), ("--conceal",)])
+def test_a_container_is_decoded_by_the_model_that_made_it(
+    nacre, shipped, speech, tmp_path, other_package, monkeypatch, more
+):
+    monkeypatch.setenv("NACRE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "bentoml"))
+    nacre("encode", speech, tmp_path / "a.nac", model=other_package)
+    lost = run("decode", tmp_path / "a.nac", tmp_path / "a.wav", *more)
+    assert "'other' with fingerprint" in refusal(lost, ModelMismatchError)
+    Registry.open().register(other_package, "voices")
+    found = run("decode", tmp_path / "a.nac", tmp_path / "a.wav", *more)
+    assert found.exit_code == 0, found.output
+    nacre("decode", tmp_path / "a.nac", tmp_path / "b.wav", *more, model=other_package)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_a_container_from_a_pipe_tells_its_maker_too(shipped, speech, tmp_path):
+    run("encode", speech, tmp_path / "a.nac")
+    data = (tmp_path / "a.nac").read_bytes()
+    result = CliRunner().invoke(cli, ["decode", "-", str(tmp_path / "a.wav")], input=data)
+    assert result.exit_code == 0, result.output
+    assert soundfile.info(tmp_path / "a.wav").frames == 8820
+
+
+def test_a_container_without_a_name_lies_beside_the_audio_and_replaces_nothing(shipped, speech):
+    assert run("encode", speech).exit_code == 0
+    container = speech.with_suffix(".nac")
+    before = container.read_bytes()
+    assert "exists already: name it" in refusal(run("encode", speech, "--num-quantizers", 1), NacreError)
+    assert container.read_bytes() == before
+    assert run("encode", speech, container, "--num-quantizers", 1).exit_code == 0
+    assert container.read_bytes() != before
+    assert run("encode", "-").exit_code == 2
