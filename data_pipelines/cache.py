@@ -7,16 +7,14 @@ write the same file. The time of last use is the file's mtime. Evictions take tu
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from codec.files import TEMPORARY_PREFIX, write_bytes
+from codec.locking import locked
 
 SUFFIX = ".shard"
 # A temporary file older than this was left by a process that was killed.
@@ -47,7 +45,7 @@ class ShardCache:
     def put(self, sha256: str, data: bytes) -> None:
         """Keep a shard, whose bytes the caller has checked, and evict what is too much."""
         write_bytes(self._path(sha256), data)
-        with self._locked():
+        with locked(self.directory / "lock"):
             self._evict(keep=self._path(sha256))
 
     def _path(self, sha256: str) -> Path:
@@ -72,9 +70,3 @@ class ShardCache:
             if path != keep:
                 path.unlink(missing_ok=True)
                 total -= size
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self.directory / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield

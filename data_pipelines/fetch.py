@@ -7,7 +7,6 @@ DIR/.fetch/staging/     a folder being made, renamed to DIR/NAME when it is comp
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Protocol
 from codec.audio import AUDIO_SUFFIXES, probe_audio
 from codec.errors import AudioError, DataError
 from codec.files import sync_directory
+from codec.locking import locked
 from data_pipelines import debian
 from data_pipelines.archives import Extractor
 from data_pipelines.licences import COPYRIGHT, RECORD, FetchedPackage, write_lists, write_record
@@ -199,11 +199,7 @@ def _work_folder(directory: Path) -> Iterator[Path]:
     """Yield `.fetch`, locked, with an empty staging folder; remove it afterwards unless a cut download waits in it."""
     work = directory / ".fetch"
     work.mkdir(exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another fetch works in '{directory}': wait for it, or name another folder") from None
+    with locked(work / "lock", DataError(f"another fetch works in '{directory}': wait for it, or name another folder")):
         shutil.rmtree(work / "staging", ignore_errors=True)
         try:
             yield work

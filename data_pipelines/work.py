@@ -10,7 +10,6 @@ anything unreadable, only costs the work it stood for. The folder is removed whe
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from codec.errors import DataError
 from codec.files import write_text
+from codec.locking import locked
 from data_pipelines.index import ShardEntry, shard_entry
 from data_pipelines.screening import Verdict, file_sha256
 from data_pipelines.settings import BuildConfig
@@ -107,11 +107,8 @@ def open_work(out: Path, config: BuildConfig) -> Iterator[Work]:
     """
     folder = out / WORK_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another build into '{out}' is running: wait for it, or give another --out") from None
+    busy = DataError(f"another build into '{out}' is running: wait for it, or give another --out")
+    with locked(folder / "lock", busy):
         yield Work(out, config)
         shutil.rmtree(folder)
 

@@ -6,18 +6,16 @@ database makes it a version. Each storing gets a tag of its own, so what a kille
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec.errors import PackageError, RegistryError
 from codec.files import sync_directory
 from codec.home import bentoml_home
+from codec.locking import locked
 
 if TYPE_CHECKING:
     from codec.package import Package
@@ -75,7 +73,7 @@ class PackageStore:
         from bentoml._internal.models import ModelStore  # the public API fixes the home at the first use
 
         metadata = {"content_hash": package.content_hash, "fingerprint": package.fingerprint}
-        with self._one_writer():
+        with locked(self._home / ".nacre-lock"):
             # BentoML keeps the newest creation here, which nothing of ours reads; reading it before it renews it,
             # BentoML fails on what a killed process left.
             (self.directory(tag).parent / "latest").unlink(missing_ok=True)
@@ -85,13 +83,6 @@ class PackageStore:
                     shutil.copyfile(package.directory / file, model.path_of(file))
         # BentoML copies the permissions of its temporary folder: the owner's alone.
         self.directory(tag).chmod(self.directory(tag).parent.stat().st_mode)
-
-    @contextlib.contextmanager
-    def _one_writer(self) -> Iterator[None]:
-        """Let one process at a time create in the store; the lock goes with the process that holds it."""
-        with (self._home / ".nacre-lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def _flush(directory: Path) -> None:

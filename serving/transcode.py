@@ -9,8 +9,6 @@ outputs whole or absent, and the next run does the rest.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from codec.audio import AUDIO_SUFFIXES, AudioLimits, audio_bytes
 from codec.compress import decompress
 from codec.errors import NacreError
 from codec.files import TEMPORARY_PREFIX, write_bytes
+from codec.locking import locked
 from codec.weights import LoadedPackage
 from serving.conversion import encode_source
 from serving.manifest import Manifest, Record
@@ -103,7 +102,7 @@ def transcode_tree(
         NacreError: The folders can't be used so, another run works on `target`, or an output can't be written.
     """
     _check_folders(source, target)
-    with _locked(target):
+    with locked(target, NacreError(f"another run is writing to '{target}': wait for its end")):
         for temporary in target.rglob(f"{TEMPORARY_PREFIX}*"):
             temporary.unlink()
         manifest = Manifest(target / MANIFEST)
@@ -233,19 +232,6 @@ def _check_folders(source: Path, target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise NacreError(f"'{target}' is a file: name a folder")
     target.mkdir(parents=True, exist_ok=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one run; the lock goes with the process, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise NacreError(f"another run is writing to '{folder}': wait for its end") from None
-    finally:
-        os.close(descriptor)
 
 
 def _sha256(path: Path) -> str:

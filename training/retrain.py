@@ -10,14 +10,12 @@ version it began with; and what was decided is not trained again. The decision i
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from codec.entropy.storage import load_tables
 from codec.errors import DataError, RunError
 from codec.files import write_text
 from codec.home import nacre_home
+from codec.locking import locked
 from codec.package import ENTROPY, Package, open_package
 from data_pipelines.build import build_dataset
 from data_pipelines.index import INDEX_NAME
@@ -81,7 +80,9 @@ def retrain_once(request: RetrainRequest) -> Decision:
         RunError: Training failed, or another retraining is running.
         ConflictError: Production moved since this retraining began.
     """
-    with _one_at_a_time():
+    lock = nacre_home() / "retrain" / "lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with locked(lock, RunError("another retraining is running: wait for it, then run this again")):
         registry = Registry.open()
         clips = [source.path for source in scan_sources([request.validation])]
         folder = nacre_home() / "retrain" / f"{request.model}-{_key(request, clips)}"
@@ -227,20 +228,3 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"'{path}' can't be read ({error.strerror})") from None
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Hold the lock of NACRE_HOME's retraining; the system frees it when the process ends, however it ends.
-
-    Raises:
-        RunError: Another process holds it.
-    """
-    path = nacre_home() / "retrain" / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError("another retraining is running: wait for it, then run this again") from None
-        yield

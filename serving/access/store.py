@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from codec.errors import NacreError
 from codec.files import atomic_path
 from codec.home import nacre_home
+from codec.locking import locked
 from serving.access.key import Key, NewKey, make_key
 
 FORMAT_VERSION = 1
@@ -83,20 +83,16 @@ class KeyStore:
                 raise NacreError(f"there is no key '{name}': see `nacre keys list`")
             self._write(kept)
 
+    def _one_writer(self) -> AbstractContextManager[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return locked(self.path.with_suffix(".lock"))
+
     def _write(self, keys: Sequence[Key]) -> None:
         document = {"version": FORMAT_VERSION, "keys": [dataclasses.asdict(key) for key in keys]}
         with atomic_path(self.path) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(document, file, indent=1)
-
-    @contextlib.contextmanager
-    def _one_writer(self) -> Iterator[None]:
-        """Let one process at a time read and replace the file; the lock goes with the process that holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def _parse(text: str) -> tuple[Key, ...]:

@@ -11,7 +11,6 @@ transactions; so each process opens the database for itself.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from codec.errors import NacreError
+from codec.locking import locked
 from serving.jobs.job import FileState, Operation, State
 
 SCHEMA_VERSION = 1
@@ -98,7 +98,8 @@ class Database:
         sa.event.listen(engine, "connect", _configure)
         sa.event.listen(engine, "begin", _begin)
         database = cls(engine)
-        with _alone(path.parent):  # a new file's first switch to WAL fails, rather than waits, when others do the same
+        # A new file's first switch to WAL fails, rather than waits, when others do the same.
+        with locked(path.parent / ".lock"):
             database._create_tables(path)
         return database
 
@@ -147,10 +148,3 @@ def _begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
     connection.exec_driver_sql(f"PRAGMA synchronous={options.get(_SYNC, 'FULL')}")
     connection.exec_driver_sql(options.get(_BEGIN, "BEGIN"))
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

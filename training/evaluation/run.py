@@ -10,7 +10,6 @@ Processes end when the one that started them does, even if it is killed; for lit
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -19,7 +18,6 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ import torch
 
 from codec.audio import read_audio
 from codec.errors import CapabilityError, MissingToolError, RunError
+from codec.locking import locked
 from data_pipelines.progress import progress_bar
 from data_pipelines.workers import end_with_parent
 from training.evaluation.clips import ClipFile
@@ -92,7 +91,8 @@ def evaluate(tasks: Sequence[Task], out: Path, *, processes: int | None = None) 
     """
     jobs, notes = _jobs(tasks)
     out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    busy = RunError(f"another evaluation runs in '{out}': wait for it, or give another --out")
+    with locked(out / ".lock", busy):
         lines = _read(out / SCORES)
         todo = [job for job in jobs if job.key not in lines]
         with (out / SCORES).open("a") as file:
@@ -217,14 +217,3 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return lines
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep other evaluations out of the folder."""
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another evaluation runs in '{out}': wait for it, or give another --out") from None
-        yield
