@@ -50,7 +50,8 @@ class GainShapeAnalysis(nn.Module):
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map frames [B, L, C, N] to levels [B, L, C, M], in log power, and shape [B, L, C, K]."""
         with torch.autocast(frames.device.type, enabled=False):
-            cosines, sines = (frames.float() @ self.basis).chunk(2, dim=-1)
+            # Frames overlap in memory: as they are, torch would multiply them one by one.
+            cosines, sines = (frames.float().contiguous() @ self.basis).chunk(2, dim=-1)
             levels = ((cosines.square() + sines.square()) / 2 @ self.means + FLOOR).log()
             return levels, cosines * torch.exp(-_log_gain(levels) @ self.spread)
 
