@@ -21,8 +21,6 @@ from serving.observe.directory import create_directory
 SERVICE = "serving.service:NacreService"
 # What workers are started with, unless the environment says otherwise.
 WORKER_ENVIRONMENT = {
-    # BentoML's own spans and access log, which go nowhere here, cost as much as the API's routing.
-    "BENTOML_CONFIG_OPTIONS": "tracing.excluded_urls=.* api_server.logging.access.enabled=false",
     # Each of many threads would keep an arena as large as its largest request.
     "MALLOC_ARENA_MAX": "2",
 }

@@ -1,8 +1,9 @@
 """The BentoML service: a shell of processes around the HTTP API, and what a Bento starts.
 
-BentoML brings the supervisor, the workers, the access log and the packaging. It would answer /livez, /readyz, /metrics,
-/schema.json and / itself, in its own shapes, and fetch URLs that clients put into file fields; so the API stands in
-front of its router and answers everything. Torch is imported only where the model is loaded, in the workers.
+BentoML brings the supervisor, the workers and the packaging. It would answer /livez, /readyz, /metrics, /schema.json
+and / itself, in its own shapes, and fetch URLs that clients put into file fields; its middlewares cost as much as the
+API, and its timeout keeps a timer for each request long after that has ended. So the API stands in front of its app and
+answers everything. Torch is imported only where the model is loaded, in the workers.
 
 The models are those that NACRE_MODEL names, with commas between, or, in a Bento, the package that lies beside the code.
 """
@@ -38,20 +39,22 @@ from serving.streams.keepalive import drop_ping_deadline  # noqa: E402
 MODEL_VARIABLE = "NACRE_MODEL"
 WORKERS_VARIABLE = "NACRE_WORKERS"
 BENTO_PACKAGE = "package"
-# The API bounds its own times; BentoML's timeout would answer 504 while the work went on.
-_NEVER_SECONDS = 86_400
 
 
 class ApiMiddleware:
-    """Give every request to the API; the app behind gets only start-up and shutdown."""
+    """Give every request to the API; BentoML's app behind gets only start-up and shutdown."""
 
     def __init__(self, app: ASGIApp, api: ASGIApp) -> None:
         self.app = app
         self.api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one connection on."""
-        await (self.app if scope["type"] == "lifespan" else self.api)(scope, receive, send)
+        """Pass one connection on; from start-up on this is the only middleware of BentoML's app."""
+        if scope["type"] == "lifespan":
+            scope["app"].middleware_stack = self
+            await self.app(scope, receive, send)
+        else:
+            await self.api(scope, receive, send)
 
 
 def served_references() -> list[str]:
@@ -83,7 +86,6 @@ runner = JobRunner(jobs, converter, on_finish=engine.metrics.count_finished_job)
 @bentoml.service(
     name="nacre",
     workers=workers,
-    traffic={"timeout": _NEVER_SECONDS},
     metrics={"enabled": False},  # it would label by path, without bound
 )
 class NacreService:
