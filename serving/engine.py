@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from serving.conversion import Encoded
 
 Result = TypeVar("Result")
-# Calls longer than this together don't gain on a CPU.
-MAX_BATCH_SECONDS = 8.0
+# Calls longer than this together gain nothing more on a CPU.
+MAX_BATCH_SECONDS = 32.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ An answer that has one of these headers keeps its own. What the API answers is p
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+from collections.abc import Mapping
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API_PREFIX = "/v1/"
@@ -36,6 +37,14 @@ HEADERS = {
 }
 
 
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+_OF_PAGES = _raw(HEADERS)
+_OF_API = _raw(HEADERS | {"Cache-Control": "no-store"})
+
+
 class SecurityHeadersMiddleware:
     """Add the headers that an answer doesn't have."""
 
@@ -47,14 +56,13 @@ class SecurityHeadersMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        added = HEADERS | {"Cache-Control": "no-store"} if scope["path"].startswith(API_PREFIX) else HEADERS
+        added = _OF_API if scope["path"].startswith(API_PREFIX) else _OF_PAGES
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": list(message.get("headers", ()))}
-                headers = MutableHeaders(scope=message)
-                for name, value in added.items():
-                    headers.setdefault(name, value)
+                own = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in own}
+                message = {**message, "headers": own + [header for header in added if header[0] not in names]}
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
