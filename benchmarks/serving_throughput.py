@@ -1,0 +1,150 @@
+"""Requests a second of our service, of the model alone and of what people put before a codec without us.
+
+Machines drift by a third within minutes, so all servers are up at the same time and are loaded in turn, round after
+round: ratios are medians over the rounds, each of two loads that follow each other.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from rich.table import Table
+
+from benchmarks.machine import describe_machine
+from benchmarks.servers import ROOT, server
+from codec.weights import load_package
+from serving.batcher import BatchedCodec, Batcher
+from serving.engine import MAX_BATCH_SECONDS
+from serving.limits import ServiceLimits
+from serving.observe.metrics import Metrics
+
+CLIENTS = 16
+RATE = 16_000
+ENCODEC_RATE = 24_000
+# Rounds by the length of clips in seconds.
+ROUNDS = {0.5: 7, 5.0: 7, 60.0: 3}
+OURS, ONE, MODEL, ENCODEC = "nacre", "nacre, one client", "the model alone", "encodec_handler"
+OTHERS = ("plain_handler", "litserve", ENCODEC)
+# One request of 60 s takes it more than a minute.
+ONCE = (ENCODEC, 60.0)
+COLUMNS = ("rps", "p50_ms", "p99_ms")
+
+Row = dict[str, Any]
+
+
+def write_clips(folder: Path, rate: int) -> dict[float, Path]:
+    """Write a clip of noise of each length."""
+    clips = {}
+    for seconds in ROUNDS:
+        clips[seconds] = folder / f"{rate}_{seconds:g}.wav"
+        samples = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * rate))
+        soundfile.write(clips[seconds], samples, rate)
+    return clips
+
+
+def load(url: str, *files: Path, clients: int = CLIENTS, seconds: float, form: bool = False) -> Row:
+    """Return what benchmarks/load.py measures."""
+    words = [sys.executable, str(ROOT / "benchmarks" / "load.py"), url, *map(str, files)]
+    words += ["--clients", str(clients), "--seconds", str(seconds), "--warm-up", "1", *(["--form"] if form else [])]
+    result: Row = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    return result
+
+
+def serve_words(package: Path) -> list[str]:
+    """Return the words of our service."""
+    return ["-m", "nacre", "serve", "--model", str(package), "--port", "PORT"]
+
+
+class ModelAlone:
+    """The batched model without a server, called in this process with one clip."""
+
+    def __init__(self, package: Path, clip: Path) -> None:
+        limits = ServiceLimits()
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // limits.concurrency))
+        codec = load_package(package).codec
+        batcher = Batcher(limits.concurrency, round(MAX_BATCH_SECONDS * RATE), Metrics())
+        self._through = BatchedCodec(codec, batcher, threading.Event())
+        self._audio = torch.from_numpy(soundfile.read(clip, dtype="float32")[0])[None, None]
+        self._stages = codec.config.quantizer.num_quantizers
+
+    def load(self, seconds: float, clients: int = CLIENTS) -> Row:
+        """Return requests a second of so many threads, and the median ms of one request."""
+        end = time.perf_counter() + seconds
+        with ThreadPoolExecutor(clients) as threads:
+            spent = [one for many in threads.map(self._until, [end] * clients) for one in many]
+        return {"rps": len(spent) / seconds, "p50_ms": statistics.median(spent) * 1000}
+
+    def _until(self, end: float) -> list[float]:
+        spent = []
+        while (start := time.perf_counter()) < end:
+            self._through.encode(self._audio, num_quantizers=self._stages, denoise=False)
+            spent.append(time.perf_counter() - start)
+        return spent
+
+
+def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, Any], Table]:
+    """Measure ours, the model alone, and the three others."""
+    clips, slow_clips = write_clips(folder, RATE), write_clips(folder, ENCODEC_RATE)
+    handlers, litserve = (str(ROOT / "benchmarks" / name) for name in ("handlers.py", "litserve_handler.py"))
+    programs = {
+        OURS: (serve_words(package), "/readyz", "/v1/encode", clips),
+        "plain_handler": ([handlers, "plain", "PORT", str(package)], "/health", "/encode", clips),
+        "litserve": ([litserve, "PORT", str(package)], "/health", "/encode", clips),
+        ENCODEC: ([handlers, "encodec", "PORT"], "/health", "/encode", slow_clips),
+    }
+    rows: dict[tuple[str, float], list[Row]] = {}
+    model = ModelAlone(package, clips[5.0])
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(server(words, probe)) for name, (words, probe, *_) in programs.items()}
+        for length, rounds in ROUNDS.items():
+            for number in range(rounds):
+                print(f"clips of {length:g} s: round {number + 1} of {rounds}", file=sys.stderr)
+                for name, (_, _, path, files) in programs.items():
+                    if (name, length) == ONCE and number:
+                        continue
+                    url, form = running[name][0] + path, name == "litserve"
+                    rows.setdefault((name, length), []).append(load(url, files[length], seconds=seconds, form=form))
+                if length == 5.0:
+                    one = load(running[OURS][0] + "/v1/encode", clips[5.0], clients=1, seconds=seconds)
+                    rows.setdefault((ONE, 5.0), []).append(one)
+                    rows.setdefault((MODEL, 5.0), []).append(model.load(seconds) | {"one": model.load(seconds / 2, 1)})
+        _, process, ready = running[OURS]
+        memory = max(member.memory_info().rss for member in process.children(recursive=True)) / 2**20
+    return _figures(rows) | {"ready_s": ready, "worker_rss_mb": memory}, _table(rows)
+
+
+def _figures(rows: dict[tuple[str, float], list[Row]]) -> dict[str, Any]:
+    pairs = list(zip(rows[ONE, 5.0], rows[MODEL, 5.0], strict=True))
+    figures: dict[str, Any] = {
+        "http_vs_model_throughput": _ratio(rows[OURS, 5.0], rows[MODEL, 5.0], "rps"),
+        "p50_overhead_ms": statistics.median(one["p50_ms"] - alone["one"]["p50_ms"] for one, alone in pairs),
+    }
+    for name in OTHERS:
+        for prefix, what in (("vs", "rps"), ("p99_vs", "p99_ms")):
+            ratios = {f"{length:g}s": _ratio(rows[OURS, length], rows[name, length], what) for length in ROUNDS}
+            figures[f"{prefix}_{name}"] = ratios
+    return figures
+
+
+def _ratio(ours: list[Row], theirs: list[Row], what: str) -> float:
+    """Return the median of the rounds' ratios; a round that only one of them has doesn't count."""
+    return statistics.median(float(one[what] / other[what]) for one, other in zip(ours, theirs, strict=False))
+
+
+def _table(rows: dict[tuple[str, float], list[Row]]) -> Table:
+    table = Table("server", "clip, s", "requests/s", "p50, ms", "p99, ms", title=describe_machine())
+    for (name, length), found in rows.items():
+        cells = [f"{statistics.median(row.get(what, float('nan')) for row in found):.1f}" for what in COLUMNS]
+        table.add_row(name, f"{length:g}", *cells)
+    return table
