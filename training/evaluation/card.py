@@ -41,11 +41,12 @@ def write_card(
     curves: Sequence[str] = (),
     files: Sequence[str] = (),
     sources: Sequence[FetchedPackage] = (),
+    licence: str = "",
 ) -> None:
     """Write the card of the model `name` in the package `directory` into the folder `out`, as card-NAME.md and .json.
 
     `scores` are the whole evaluation's, other codecs' included; `curves` names of pictures beside the card, and `files`
-    of what else belongs to it; `sources` what it was trained on.
+    of what else belongs to it; `sources` what it was trained on; `licence` says what may be done with its weights.
 
     Raises:
         PackageError: The directory is no package.
@@ -80,6 +81,8 @@ def write_card(
         *_limits(own),
         "",
         "## Data and licences",
+        "",
+        f"Licence of the weights: {licence or 'not stated; ask whoever made the model'}",
         "",
         *_sources(sources),
         *_lineage(package.lineage),

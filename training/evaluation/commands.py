@@ -46,6 +46,7 @@ def evaluate() -> None:
 @click.option(
     "--sources", type=FOLDER, help="Folder of 'nacre audio fetch' that they were trained on, for their cards."
 )
+@click.option("--licence", default="", help="Of the models' weights, in words, for their cards.")
 @click.option("--mushra", type=FOLDER, help="Write a listening test into this folder instead of a report.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the listening test's orders and names.")
 @click.option(
@@ -60,6 +61,7 @@ def models(
     compare: bool,
     lyra: Path | None,
     sources: Path | None,
+    licence: str,
     mushra: Path | None,
     seed: int,
     processes: int | None,
@@ -80,7 +82,14 @@ def models(
     if (out is None) == (mushra is None):
         raise click.UsageError("give --out for a report, or --mushra for a listening test")
     request = ReportRequest(
-        models=names, clips=data, bitrates_kbps=bitrates, codecs=codecs, peers=not compare, lyra=lyra, sources=sources
+        models=names,
+        clips=data,
+        bitrates_kbps=bitrates,
+        codecs=codecs,
+        peers=not compare,
+        lyra=lyra,
+        sources=sources,
+        licence=licence,
     )
     if mushra is not None:
         click.echo(write_test(request, mushra, seed=seed))

@@ -35,7 +35,8 @@ class ReportRequest:
     """What to evaluate: `models` on the audio below `clips`, beside the usual codecs if `peers`, and `codecs`.
 
     `bitrates_kbps` are the models', all of a spread if empty; `lyra` is the folder of Lyra's graphs, to compare it too;
-    `sources` a folder of `nacre audio fetch` that the models were trained on, for their cards.
+    `sources` a folder of `nacre audio fetch` that the models were trained on, and `licence` that of their weights, both
+    for their cards.
     """
 
     models: tuple[str, ...]
@@ -45,6 +46,7 @@ class ReportRequest:
     peers: bool = True
     lyra: Path | None = None
     sources: Path | None = None
+    licence: str = ""
 
 
 def evaluate_models(request: ReportRequest, out: Path, *, processes: int | None = None) -> str:
@@ -76,6 +78,7 @@ def evaluate_models(request: ReportRequest, out: Path, *, processes: int | None 
             curves=[path.name for path in files.curves.values()],
             files=[files.summary_json.name, files.bd_rates_csv.name],
             sources=sources,
+            licence=request.licence,
         )
     lines = [f"{files.html}: {len(results.scores)} scores of {len(clips)} clips"]
     kept = [shlex.join(("nacre", "registry", "attach", name, str(out))) for name in names if ":" in name]

@@ -72,7 +72,7 @@ def test_models_side_by_side_give_a_report_and_cards(world, tmp_path):
     (tmp_path / "pool" / "some-voices").mkdir(parents=True)
     write_record(tmp_path / "pool" / "some-voices", source)
     words = (world / "good", world / "ruined", "--compare", "--codec", "pcm", "--bitrate-kbps", KBPS)
-    words += ("--sources", tmp_path / "pool")
+    words += ("--sources", tmp_path / "pool", "--licence", "CC0-1.0")
     result = run(*words, "--data", world / "clips", "--out", out)
     assert result.exit_code == 0, result.output
     assert "12 scores of 4 clips" in result.output
@@ -83,6 +83,7 @@ def test_models_side_by_side_give_a_report_and_cards(world, tmp_path):
     assert "music" in card
     assert "speech: not measured, so not claimed" in card
     assert "abc" in card
+    assert "Licence of the weights: CC0-1.0\n" in card
     assert "| some-voices | speech | 2 | CC-BY-4.0 |" in card
     assert "<audio" in (out / "report.html").read_text()
 
