@@ -1,9 +1,9 @@
 """Dynamic batching in process: windows of many requests go through a model together, each to the bits it gets alone.
 
 Nobody waits for company that may not come: a call that finds nothing running runs at once. While something runs,
-another slot is taken only for work enough that it pays; less is gathered until the running batch ends. The calling
-threads do the work themselves: the first of a batch runs it, and wakes the others and whoever is first in the next. A
-batch that fails is run again one by one, so that a bad item fails alone.
+another slot is taken only for work enough that it pays; less is gathered until the running batch ends. A slot is a
+thread, since every thread that ever ran a model keeps working memory of its own. A batch that fails is run again one by
+one, so that a bad item fails alone.
 
 Axes: audio [B, C, T]; codes [B, K, L].
 """
@@ -11,7 +11,8 @@ Axes: audio [B, C, T]; codes [B, K, L].
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -43,6 +44,7 @@ class Batcher:
         self._slots = self._free = slots
         self._max_batch_samples = max_batch_samples
         self._metrics = metrics
+        self._threads = ThreadPoolExecutor(slots, "nacre-model")
         self._lock = threading.Lock()
         self._waiting: list[Turn] = []
 
@@ -53,41 +55,44 @@ class Batcher:
 
     def run(self, call: Call) -> Tensor:
         """Return the result of `call`; blocks. Raises what its work raises."""
-        if batch := self._wait(call):
-            try:
-                _run_batch(cast("list[Call]", batch))  # calls share their key with calls alone
-                self._metrics.observe_batch(len(batch))
-                self._metrics.set_queue_depth(self.depth)
-            finally:
-                self._finish(batch)
+        self._wait(call)
         return call.result()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold a slot for work that can't be joined with other's."""
-        batch = self._wait(Turn(key=object(), items=1, num_samples=self._max_batch_samples))
+        """Hold a slot for work that can't be joined with other's, and is done by whoever asks."""
+        turn = Turn(key=object(), items=1, num_samples=self._max_batch_samples)
+        self._wait(turn)
         try:
             yield
         finally:
-            self._finish(batch)
+            self._finish([turn])
 
-    def _wait(self, turn: Turn) -> list[Turn]:
-        """Wait until `turn` is first in a batch that has a slot, and return the batch; nothing if another ran it."""
+    def _wait(self, turn: Turn) -> None:
         with self._lock:
             self._waiting.append(turn)
             self._start()
         turn.woken.wait()
-        return turn.batch
 
     def _start(self) -> None:
-        """Give free slots to the oldest batches, and wake the first of each."""
+        """Give free slots to the oldest batches."""
         while self._may_run():
             self._free -= 1
             batch = self._take()
-            batch[0].batch = batch
-            batch[0].woken.set()
+            if isinstance(batch[0], Call):  # and so are all: their key is a call's
+                self._threads.submit(self._run, cast("list[Call]", batch))
+            else:
+                batch[0].woken.set()
 
-    def _finish(self, batch: list[Turn]) -> None:
+    def _run(self, batch: list[Call]) -> None:
+        try:
+            _run_batch(batch)
+            self._metrics.observe_batch(len(batch))
+            self._metrics.set_queue_depth(self.depth)
+        finally:
+            self._finish(batch)
+
+    def _finish(self, batch: Sequence[Turn]) -> None:
         with self._lock:
             self._free += 1
             self._start()
@@ -116,17 +121,13 @@ class Batcher:
 
 
 class Turn:
-    """A place in the queue; those of equal `key` may go together.
-
-    Whoever waits is `woken` with a `batch` to run, or without one when another has run it.
-    """
+    """A place in the queue; those of equal `key` may go together. Whoever waits is `woken` in the end."""
 
     def __init__(self, key: Hashable, items: int, num_samples: int) -> None:
         self.key = key
         self.items = items
         self.num_samples = num_samples
         self.woken = threading.Event()
-        self.batch: list[Turn] = []
 
 
 class Call(Turn):
