@@ -14,6 +14,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE nacre.py ./
 COPY docker docker
 COPY codec codec
 COPY registry registry
+COPY models models
 COPY serving serving
 
 FROM base AS serving

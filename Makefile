@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-MODEL ?= NAME@production
+MODEL ?= nacre-16k-speech
 CONFIG ?= configs/train/nacre_16k.yaml
 ARGS ?=
 
@@ -63,7 +63,7 @@ train: $(READY) ## Train: make train CONFIG=configs/train/nacre_16k.yaml ARGS='-
 	$(BIN)/nacre train fit --config $(CONFIG) $(ARGS)
 
 .PHONY: serve
-serve: $(READY) ## Serve a registered model: make serve MODEL=nacre-16k-speech@production
+serve: $(READY) ## Serve the model that ships, or another: make serve MODEL=NAME@production
 	$(BIN)/nacre serve --model $(MODEL) $(ARGS)
 
 .PHONY: benchmark

@@ -65,9 +65,10 @@ def cli() -> None:
 
     \b
     Start here:
+      nacre encode speech.wav speech.nac         with the model that ships
+      nacre serve                                the same over HTTP, with a page to listen at
       nacre data build CLIPS --out DATA          audio files to shards
       nacre train fit --config configs/train/debug.yaml --data.directory DATA
-      nacre encode speech.wav speech.nac --model NAME@production
 
     State lives under NACRE_HOME (default ~/.nacre).
     """

@@ -16,6 +16,7 @@ from codec.audio import Audio, probe_audio, read_audio
 from demo.commands import CONSOLE, DemoError, Steps, nacre, use_private_home
 from demo.report import Row, print_report, write_report
 from demo.service import post, running_service
+from registry.shipped import DEFAULT_MODEL
 from training.metrics import measure
 
 ROOT = Path(__file__).parents[1]
@@ -65,9 +66,10 @@ def run(clips: Path, out: Path) -> None:
     clip = unseen_clip(data, clips)
     CONSOLE.print(f"  a clip that training never saw: {clip.name}")
     original = read_audio(clip)
-    with running_service(f"{NAME}@production", out / "service.log") as url:
-        steps.begin("Encode and decode over HTTP")
-        rows = [round_trip(url, clip, original, bitrate) for bitrate in BITRATES_KBPS]
+    models = (DEFAULT_MODEL, f"{NAME}@production")
+    with running_service(models, out / "service.log") as url:
+        steps.begin("Encode and decode over HTTP, by the model that ships with Nacre and by the one just trained")
+        rows = [round_trip(url, clip, original, model, rate) for model in models for rate in BITRATES_KBPS]
         steps.begin("Stop the service")
 
     steps.begin("Write the report")
@@ -85,16 +87,18 @@ def unseen_clip(data: Path, clips: Path) -> Path:
     return longest
 
 
-def round_trip(url: str, clip: Path, original: Audio, bitrate_kbps: float) -> Row:
+def round_trip(url: str, clip: Path, original: Audio, model: str, bitrate_kbps: float) -> Row:
     """Encode and decode `clip` over HTTP, and check that not a sample was lost or added."""
-    encoded = post(f"{url}/v1/encode", clip.read_bytes(), bitrate_kbps=bitrate_kbps)
+    encoded = post(f"{url}/v1/encode", clip.read_bytes(), model=model, bitrate_kbps=bitrate_kbps)
     decoded = post(f"{url}/v1/decode", encoded.body, format="wav")
     audio = read_audio(io.BytesIO(decoded.body))
     if (audio.samples.shape, audio.sample_rate) != (original.samples.shape, original.sample_rate):
         raise DemoError(f"{clip.name} has shape {original.samples.shape}, but decoded {audio.samples.shape}")
-    CONSOLE.print(f"  {bitrate_kbps:g} kbps: {len(encoded.body)} bytes, {audio.num_samples} samples, as the original")
+    size = f"{len(encoded.body)} bytes, {audio.num_samples} samples, as the original"
+    CONSOLE.print(f"  {model}, {bitrate_kbps:g} kbps: {size}")
     scores = measure(torch.from_numpy(audio.samples), torch.from_numpy(original.samples), audio.sample_rate).scores
     return Row(
+        model=model.partition("@")[0],
         bitrate_kbps=bitrate_kbps,
         measured_kbps=len(encoded.body) * 8 / original.seconds / 1000,
         mel_distance=scores["mel_distance"],

@@ -13,8 +13,10 @@ from rich.table import Table
 from codec.audio import Audio, write_audio
 from codec.files import atomic_path, write_text
 from demo.commands import CONSOLE
+from registry.shipped import DEFAULT_MODEL
 
 COLUMNS = (
+    "model",
     "kbps",
     "measured kbps",
     "mel distance (less is better)",
@@ -24,8 +26,8 @@ COLUMNS = (
     "decode",
 )
 CAVEAT = (
-    "This model trained for about a minute, on less than two minutes of audio: it shows that every part works, "
-    "not how a codec of this design sounds."
+    f"{DEFAULT_MODEL} ships with Nacre, and is what a codec of this design sounds like. demo is the model just "
+    "trained, for about a minute, on less than two minutes of audio: it shows that every part works."
 )
 
 
@@ -33,6 +35,7 @@ CAVEAT = (
 class Row:
     """One round trip over HTTP; the real-time factors include the HTTP calls."""
 
+    model: str
     bitrate_kbps: float
     measured_kbps: float
     mel_distance: float
@@ -42,9 +45,15 @@ class Row:
     decode_realtime_factor: float
     audio: Audio
 
+    @property
+    def title(self) -> str:
+        """What the row is about: model and bitrate."""
+        return f"{self.model} {self.bitrate_kbps:g} kbps"
+
     def cells(self) -> tuple[str, ...]:
         """Return the row as text, in the order of `COLUMNS`."""
         return (
+            self.model,
             f"{self.bitrate_kbps:g}",
             f"{self.measured_kbps:.2f}",
             f"{self.mel_distance:.2f}",
@@ -58,11 +67,11 @@ class Row:
 def write_report(out: Path, clip: str, original: Audio, rows: list[Row]) -> None:
     """Write report.png, report.md and the wav files."""
     with atomic_path(out / "report.png") as path:
-        draw(path, [("original", original), *((f"{row.bitrate_kbps:g} kbps", row.audio) for row in rows)])
+        draw(path, [("original", original), *((row.title, row.audio) for row in rows)])
     write_audio(out / "original.wav", original)
     for row in rows:
-        write_audio(out / f"decoded_{row.bitrate_kbps:g}kbps.wav", row.audio)
-    lines = [COLUMNS, ("---:",) * len(COLUMNS), *(row.cells() for row in rows)]
+        write_audio(out / f"decoded_{row.title.replace(' ', '_')}.wav", row.audio)
+    lines = [COLUMNS, ("---", *("---:",) * (len(COLUMNS) - 1)), *(row.cells() for row in rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     write_text(out / "report.md", f"# Nacre demo: {clip}\n\n{CAVEAT}\n\n{table}\n\n![]({'report.png'})\n")
 

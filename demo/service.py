@@ -4,7 +4,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,11 @@ class Answer:
 
 
 @contextlib.contextmanager
-def running_service(model: str, log: Path) -> Iterator[str]:
-    """Serve `model` on a free port of this machine; yield its URL, and stop it at the end."""
+def running_service(models: Sequence[str], log: Path) -> Iterator[str]:
+    """Serve `models` on a free port of this machine; yield its URL, and stop it at the end."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    words = [*command(), "serve", "--model", model, "--port", str(port)]
+    words = [*command(), "serve", "--port", str(port), *(word for model in models for word in ("--model", model))]
     with log.open("wb") as file:
         process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT)
         try:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.needs_too
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = ("make ", "nacre audio fetch pool --kind")
-SERVE = "nacre serve "
+SERVE = "nacre serve"
 # Of each clip.
 SECONDS = 3.0
 
@@ -78,6 +78,12 @@ def wait_until_ready(port, server):
             time.sleep(0.2)
 
 
+def stop(server):
+    if server is not None:
+        server.terminate()
+        server.wait(30)
+
+
 def test_every_command_runs(folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     options = {"cwd": folder, "env": {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}}
@@ -85,6 +91,7 @@ def test_every_command_runs(folder):
     try:
         for command in commands():
             if command.startswith(SERVE):
+                stop(server)
                 server = subprocess.Popen([*command.split(), "--port", str(port)], stderr=subprocess.DEVNULL, **options)
                 wait_until_ready(port, server)
                 continue
@@ -95,9 +102,7 @@ def test_every_command_runs(folder):
             here = program.replace("127.0.0.1:3000", f"127.0.0.1:{port}")
             subprocess.run([sys.executable, "-c", here], check=True, timeout=60, **options)
     finally:
-        if server is not None:
-            server.terminate()
-            server.wait(30)
+        stop(server)
     decoded, original = (folder / name for name in ("decoded.wav", "clip.wav"))
     assert decoded.stat().st_size == original.stat().st_size
     assert sorted(path.name for path in (folder / "CODED").glob("*.nac")) == sorted(
