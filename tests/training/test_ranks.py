@@ -24,7 +24,9 @@ def train(out, ranks, precision="32-true", recipe="plain"):
     return [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(ranks)]
 
 
-RUNS = [("32-true", "plain", 1e-5), ("bf16-mixed", "plain", BF16_TOLERANCE), ("32-true", "staged", 1e-5)]
+# The balancer divides by norms of gradients, some near zero, so that rounding shows in a few weights of thousands.
+STAGED_TOLERANCE = 1e-4
+RUNS = [("32-true", "plain", 1e-5), ("bf16-mixed", "plain", BF16_TOLERANCE), ("32-true", "staged", STAGED_TOLERANCE)]
 
 
 @pytest.mark.slow
@@ -40,7 +42,9 @@ def test_two_ranks_end_equal_and_train_as_one_on_the_joint_batch(tmp_path, preci
             # by 15%.
             bound = 1e-2 if name.startswith("losses.balancer") else tolerance
             assert torch.equal(first[kind][name], second[kind][name]), name
-            torch.testing.assert_close(first[kind][name], tensor, atol=bound, rtol=bound, msg=f"{name} differs")
+            torch.testing.assert_close(
+                first[kind][name], tensor, atol=bound, rtol=bound, msg=lambda text, name=name: f"{name}: {text}"
+            )
     assert not torch.equal(one["live"]["codec.encoder.embed.weight"], one["averaged"]["codec.encoder.embed.weight"])
 
     assert first["metrics"] == second["metrics"]
