@@ -70,8 +70,7 @@ class Group:
     def check(self, name: str, outcome: Outcome, sentence: str) -> Check:
         """Return the result of a check of this group."""
         kind = "" if self.kind is None else f"{self.kind} "
-        rate = "" if self.bitrate_kbps is None else f"at {self.bitrate_kbps:g} kbps "
-        sentence = f"{kind}{rate}{sentence}"
+        sentence = f"{kind}{_at(self.bitrate_kbps)}{sentence}"
         return Check(name=name, outcome=outcome, sentence=sentence, bitrate_kbps=self.bitrate_kbps, kind=self.kind)
 
 
@@ -154,7 +153,7 @@ def _bitrate_checks(new: Mapping[float | None, Any], old: Mapping[float | None, 
     """Yield a check for each bitrate that only one side was scored at."""
     for name, rates in (("candidate", new.keys() - old.keys()), ("production", old.keys() - new.keys())):
         for rate in sorted(rates, key=lambda rate: math.inf if rate is None else rate):
-            sentence = f"{'' if rate is None else f'at {rate:g} kbps '}only {name} was scored"
+            sentence = f"{_at(rate)}only {name} was scored"
             yield Check(name="bitrates", outcome="undecided", sentence=sentence, bitrate_kbps=rate)
 
 
@@ -173,10 +172,13 @@ def _groups(
 
 
 def _metrics(group: Group, policy: Policy, scores: Sequence[Score]) -> list[str]:
-    """Return the policy's metrics that apply to a group: not those that only other kinds have, as STOI for music."""
-    here = {name for score in (*group.candidate, *group.production) for name in score.metrics}
-    elsewhere = {name for score in scores for name in score.metrics} - here
-    return [name for name in policy.metrics if name not in elsewhere]
+    """Return the policy's metrics that apply to a group: not those that only other kinds have, as STOI for music.
+
+    One that its kind has at another bitrate applies, and is missed at this one.
+    """
+    of_kind = {name for score in scores if group.kind in (None, score.clip.kind) for name in score.metrics}
+    of_others = {name for score in scores for name in score.metrics} - of_kind
+    return [name for name in policy.metrics if name not in of_others]
 
 
 def _enough_clips(group: Group, policy: Policy) -> Check:
@@ -336,6 +338,10 @@ def _sides(new: Sequence[float], old: Sequence[float]) -> str:
 def _change(mean: float, ends: Sequence[float]) -> str:
     mean, low, high = (round(value, 4) + 0.0 for value in (mean, min(ends), max(ends)))  # no -0.0000
     return f"changes by {mean:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _at(rate: float | None) -> str:
+    return "" if rate is None else f"at {rate:g} kbps "
 
 
 def _stages(values: Any) -> tuple[float, ...] | None:
