@@ -3,10 +3,7 @@
 import asyncio
 import contextlib
 import inspect
-import threading
-import time
 
-import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
@@ -28,20 +25,6 @@ JOB = {
     "expires": None,
     "later": "a field of a newer service",
 }
-
-
-@contextlib.contextmanager
-def serving(app):
-    """Serve an app on a port of its own, and yield the URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-    assert not thread.is_alive()
 
 
 class Blocking:

@@ -1,20 +1,36 @@
-"""The service in processes of its own. Any test module can import it (pyproject.toml)."""
+"""Services that run: an app in a thread, or ours in processes. Any test module can import it (pyproject.toml)."""
 
 import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
 import psutil
+import uvicorn
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(app):
+    """Serve an app on a port of its own, and yield the URL."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ import contextlib
 
 import pytest
 
-from client_stub import QUICK, Blocking, Stub, serving
+from client_stub import QUICK, Blocking, Stub
+from running_service import serving
 from serving.client import Client
 
 

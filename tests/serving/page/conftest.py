@@ -1,14 +1,11 @@
 """The page in a browser, against the service as it is: the API on the tiny package, on a socket."""
 
 import shutil
-import socket
-import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
+from running_service import serving
 from service_app import make_app
 from serving.engine import Engine
 from serving.limits import ServiceLimits
@@ -29,16 +26,8 @@ def app(package, tmp_path_factory):
 @pytest.fixture(scope="session")
 def service(app):
     """Return the URL of a running service."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with serving(app) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")  # while it is open its event loop runs in this thread, and no other test's can
