@@ -62,7 +62,7 @@ class Registry:
             PackageError: The package is incomplete or altered.
             RegistryError: `name` can't be a name, or the package can't be stored.
         """
-        from codec.package import open_package  # it loads torch, which listing and promoting should not wait for
+        from codec.package import open_package  # it loads NumPy, which listing and promoting should not wait for
 
         check_word(name, "name")
         package = open_package(directory)

@@ -64,7 +64,7 @@ def find_maker(short_fingerprint: bytes) -> FoundPackage | None:
     Raises:
         PackageError: A file of that version is missing or altered.
     """
-    from codec.package import open_package  # it loads torch, which listing and promoting should not wait for
+    from codec.package import open_package  # it loads NumPy, which listing and promoting should not wait for
 
     for directory in shipped_packages():
         if open_package(directory).short_fingerprint == short_fingerprint:

@@ -58,7 +58,7 @@ class PackageStore:
         Raises:
             PackageError: A file is missing or altered; the message names it.
         """
-        from codec.package import open_package  # it loads torch, which listing and naming don't need
+        from codec.package import open_package  # it loads NumPy, which listing and naming don't need
 
         package = open_package(directory)
         if package.content_hash != content_hash:
