@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -300,10 +301,9 @@ def _exported(run: Run) -> Iterator[None]:
 
 
 def _finish() -> None:
-    """Close W&B's run and the process group."""
-    import wandb
-
-    if wandb.run is not None:
+    """Close W&B's run, if W&B was loaded at all, and the process group."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
         wandb.finish()
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
