@@ -61,8 +61,24 @@ def build_dataset(
         DataError: A source is missing or empty, `out` holds something else or a data set with other settings, another
             build runs there, or not one file is fit for use.
     """
+    return build_files(scan_sources(sources), out, config, held_out=held_out, jobs=jobs, show_progress=show_progress)
+
+
+def build_files(
+    files: Sequence[SourceFile],
+    out: Path,
+    config: BuildConfig | None = None,
+    *,
+    held_out: frozenset[str] = frozenset(),
+    jobs: int = 1,
+    show_progress: bool = False,
+) -> BuildReport:
+    """As `build_dataset`, of these files and no others.
+
+    Raises:
+        DataError: As `build_dataset`.
+    """
     config = config or BuildConfig()
-    files = scan_sources(sources)
     _check_out(out, config)
     with open_work(out, config) as work:
         verdicts, resumed_files = _screen(files, work, config, jobs, show_progress)

@@ -23,16 +23,16 @@ class SourceFile:
     path: Path
 
 
-def scan_sources(sources: Sequence[Path]) -> list[SourceFile]:
+def scan_sources(sources: Sequence[Path], *, allow_empty: bool = False) -> list[SourceFile]:
     """Find every audio file below `sources` (folders, or single files), sorted by name.
 
     Raises:
-        DataError: A source is missing, can't be listed, or holds no audio file.
+        DataError: A source is missing, can't be listed, or holds no audio file and may not be empty.
     """
-    return sorted({file for source in sources for file in _scan(source)})
+    return sorted({file for source in sources for file in _scan(source, allow_empty)})
 
 
-def _scan(source: Path) -> list[SourceFile]:
+def _scan(source: Path, allow_empty: bool) -> list[SourceFile]:
     if source.is_file():
         if source.suffix.lower() not in AUDIO_SUFFIXES:
             raise DataError(f"'{source}' is not an audio file by its suffix; known are {_known()}")
@@ -44,7 +44,7 @@ def _scan(source: Path) -> list[SourceFile]:
         for path in _walk(source)
         if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()
     ]
-    if not files:
+    if not files and not allow_empty:
         raise DataError(f"'{source}' holds no audio file ({_known()})")
     return files
 

@@ -42,9 +42,11 @@ def fit(
     """
     from training.cli import fit as fit_run
     from training.launch import is_first_process
+    from training.orphan import end_with_parent
     from training.run import inherited_run
     from training.stopping import JointStopError
 
+    end_with_parent()
     if run_dir is not None and resume is not None:
         raise click.UsageError("give --run-dir or --resume, not both: a resumed run stays in its folder")
     if resume_loose and resume is None:

@@ -43,14 +43,14 @@ def judge_candidate(
     production: str,
     clips: Path,
     *,
-    policy: Path | None = None,
+    policy: Path | Policy | None = None,
     bitrates_kbps: Sequence[float] = (),
     out: Path | None = None,
 ) -> Judgement:
     """Judge whether the model `candidate` may replace `production`; both are a package folder or a registered name.
 
-    `policy` is a YAML as configs/gate.yaml; without bitrates, all of a spread that both have. Scores are kept in `out`,
-    or under NACRE_HOME/evaluations.
+    `policy` is one, or a YAML as configs/gate.yaml; without bitrates, all of a spread that both have. Scores are kept
+    in `out`, or under NACRE_HOME/evaluations.
 
     Raises:
         DataError: There are no clips, or the models have no bitrate in common.
@@ -58,7 +58,7 @@ def judge_candidate(
         PackageError: One is no package.
         UnknownModelError: One is not registered.
     """
-    rules = read_policy(policy) if policy else Policy()
+    rules = read_policy(policy) if isinstance(policy, Path) else policy or Policy()
     new, old = (model_points(name, bitrates_kbps) for name in (candidate, production))
     pairs = [(ours, theirs) for ours in new for theirs in old if ours.bitrate_kbps == theirs.bitrate_kbps]
     if not pairs:
@@ -79,16 +79,21 @@ def judge_candidate(
     )
 
 
-def write_judgement(judgement: Judgement, out: Path) -> None:
-    """Write a report of both sides, the verdict, and the candidate's card into `out`."""
+def write_judgement(judgement: Judgement, out: Path, *, files: Sequence[str] = ()) -> None:
+    """Write a report of both sides, the verdict, and the candidate's card into `out`.
+
+    `files` are names of what else will be in the folder and belongs to the card.
+    """
     candidate, production = judgement.names
     sides = ((judgement.candidate, candidate), (judgement.production, production))
     scores = [replace(score, codec=name) for side, name in sides for score in side]
     title = f"{candidate} against {production}: {judgement.verdict.outcome}"
-    files = write_report(out, scores, anchor=production, title=title, notes=judgement.notes, ours=[candidate])
+    written = write_report(out, scores, anchor=production, title=title, notes=judgement.notes, ours=[candidate])
     write_text(out / VERDICT, judgement.verdict.to_json())
-    curves = [path.name for path in files.curves.values()]
-    write_card(out, candidate, judgement.directory, scores, curves=curves, files=[files.summary_json.name, VERDICT])
+    curves = [path.name for path in written.curves.values()]
+    write_card(
+        out, candidate, judgement.directory, scores, curves=curves, files=[written.summary_json.name, VERDICT, *files]
+    )
 
 
 def _place(candidate: NacrePoint, production: NacrePoint) -> Path:

@@ -8,67 +8,16 @@ import sys
 import time
 
 import pytest
-import soundfile
-import torch
 import yaml
 
-from codec.config import CodecConfig, QuantizerConfig
 from codec.errors import RunError, UnknownModelError
 from codec.home import nacre_home
-from codec.model import Codec
-from codec.nacre.config import NacreConfig
 from codec.package import open_package
-from codec.weights import write_package
 from registry.registry import Registry
 from training.entropy import fit_package
-from training.retrain import RetrainRequest, retrain_once
+from training.retraining.once import retrain_once
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def world(tmp_path, tiny_config, make_voice, monkeypatch):
-    """An inbox, validation clips, a training configuration, and an ill-trained model in production."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for folder, seeds in (("inbox", range(6)), ("clips", range(20, 22))):
-        (tmp_path / folder).mkdir()
-        for seed in seeds:
-            soundfile.write(tmp_path / folder / f"{seed}.wav", make_voice(seed), 16_000)
-    policy = tmp_path / "gate.yaml"
-    policy.write_text(POLICY)
-    config = tiny_config(model__optimizer__learning_rate=2e-3)
-    settings = yaml.safe_load(config.read_text())["model"]["codec"]
-    network, quantizer = NacreConfig(**settings.pop("network")), QuantizerConfig(**settings.pop("quantizer"))
-    torch.manual_seed(0)
-    codec = Codec(CodecConfig(**settings, network=network, quantizer=quantizer))
-    noise = 0.1 * torch.randn(4, 1, 3200)
-    codec.initialize_network(noise)
-    codec.initialize_codebooks(noise)
-    write_package(tmp_path / "first", codec, metrics={}, lineage={})
-    registry = Registry.open()
-    registry.register(tmp_path / "first", "voice")
-    registry.promote("voice:1", "production")
-    return RetrainRequest(
-        model="voice",
-        inbox=tmp_path / "inbox",
-        validation=tmp_path / "clips",
-        config=config,
-        policy=policy,
-        overrides=STEPS,
-    )
-
-
-# Two clips, of which codecs as small as these keep nothing intelligible, and a machine that does other things as well.
-POLICY = """
-metrics:
-  mel_distance: {better: lower, relative_margin: 0.01}
-  stoi: {better: higher, absolute_margin: 0.2}
-min_clips: 2
-min_encode_speed_share: null
-min_decode_speed_share: null
-max_undefined_share: 0.5
-"""
-STEPS = ("--trainer.max_steps", "40", "--model.quantizer.start_step", "0")
 
 
 def test_better_is_promoted_once(world):
@@ -79,7 +28,7 @@ def test_better_is_promoted_once(world):
     assert version.version == 2
     assert version.aliases == ("candidate", "production")
     (report,) = Registry.open().reports(version)
-    assert report.note == "passed against voice:1"
+    assert report.note == "passed against voice:1, fixed clips"
     assert report.card.read_text().startswith("# voice:2\n")
     assert " at " in report.uses[0]
     verdict = json.loads((report.directory / "verdict.json").read_text())
@@ -118,14 +67,16 @@ def test_worse_is_registered_and_rejected_with_the_reason(world):
     good = retrain_once(world)
     assert good.promoted
     ruin = ("--model.optimizer.learning_rate", "0.5", "--model.optimizer.gradient_clip", "1000")
-    decision = retrain_once(replace(world, overrides=(*STEPS, *ruin)))
+    decision = retrain_once(replace(world, overrides=(*world.overrides, *ruin)), everything=True)
     assert not decision.promoted
     assert any("mel_distance" in reason for reason in decision.reasons)
     registry = Registry.open()
     assert registry.resolve("voice@production").version == good.candidate
     rejected = registry.resolve("voice@candidate")
     assert rejected.version == decision.candidate
-    assert [report.note for report in registry.reports(rejected)] == [f"failed against voice:{good.candidate}"]
+    assert [report.note for report in registry.reports(rejected)] == [
+        f"failed against voice:{good.candidate}, fixed clips"
+    ]
 
 
 def test_killed_while_training_it_goes_on_where_it_stopped(world):
@@ -134,12 +85,12 @@ def test_killed_while_training_it_goes_on_where_it_stopped(world):
     command = [sys.executable, "-m", "nacre", *map(str, words), "--config", str(world.config), *steps]
     with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while not list(nacre_home().glob("retrain/*/run/checkpoints/last.ckpt")):
+        while not list(nacre_home().glob("retrain/voice/*/run/checkpoints/last.ckpt")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
-    (run,) = nacre_home().glob("retrain/*/run")
+    (run,) = nacre_home().glob("retrain/voice/*/run")
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "voice:2" in result.stdout

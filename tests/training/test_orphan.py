@@ -1,0 +1,42 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CHILD = """
+import time
+from training.orphan import end_with_parent
+end_with_parent()
+print("up", flush=True)
+time.sleep(60)
+"""
+PARENT = f"""
+import os, subprocess, sys, time
+from training.orphan import PARENT
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], env=os.environ | {{PARENT: str(os.getpid())}})
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def test_a_child_ends_with_its_killed_parent():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "up\n"
+        time.sleep(1.5)
+        assert is_alive(child)
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while is_alive(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
