@@ -18,7 +18,7 @@ COPY models models
 COPY serving serving
 
 FROM base AS serving
-RUN sh docker/install.sh python --editable '.[serving]'
+RUN sh docker/install.sh python --editable '.[serving,postgres,s3]'
 VOLUME /state
 EXPOSE 3000
 ENTRYPOINT ["nacre"]

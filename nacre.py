@@ -17,7 +17,7 @@ COMMANDS = {
         "Compare models with other codecs; gate a candidate; listen.",
     ),
     "retrain": (
-        "training.retrain_commands:retrain",
+        "training.retraining.commands:retrain",
         "Retrain from production on new audio; promote or reject.",
     ),
     "registry": ("registry.commands:registry", "Register, promote, resolve and verify packages."),
@@ -36,6 +36,9 @@ COMMANDS = {
     ),
 }
 
+# Commands in another room's group, for what that room doesn't know: group: {name: where the click command lives}
+GUESTS = {"registry": {"push": "training.publish_commands:push"}}
+
 
 class LazyGroup(click.Group):
     """A group that imports a command's module only to run it or to show its own help."""
@@ -48,14 +51,42 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command = _load(COMMANDS[cmd_name][0])
+        if isinstance(command, click.Group):
+            for name, place in GUESTS.get(cmd_name, {}).items():
+                command.add_command(_load_guest(f"{cmd_name} {name}", place))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table, importing nothing."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _load(place: str) -> click.Command:
+    module, _, attribute = place.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
+
+
+def _load_guest(words: str, place: str) -> click.Command:
+    """Load the guest that `nacre WORDS` calls, or in its place one that says that its room is not installed."""
+    room = place.partition(".")[0]
+    try:
+        return _load(place)
+    except ModuleNotFoundError as error:
+        if error.name != room:
+            raise
+
+    @click.command(words.split()[-1], context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def absent(arguments: tuple[str, ...]) -> None:
+        """Not installed here."""
+        from codec.errors import MissingToolError
+
+        raise MissingToolError(f"'nacre {words}' is part of {room}, which is not installed here")
+
+    return absent
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -124,6 +124,22 @@ def open_package(directory: Path) -> Package:
     )
 
 
+def read_sums(data: bytes, where: str) -> dict[str, str]:
+    """Return the SHA-256 of each file by name, as the SHA256SUMS of the package at `where` says.
+
+    Raises:
+        PackageError: It is no text, or lists other files than a package has.
+    """
+    try:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError:
+        raise PackageError(f"'{where}' is not a package: it has no readable {SUMS}") from None
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if set(sums) - set(OPTIONAL) != set(CONTENT):
+        raise PackageError(f"'{where}/{SUMS}' must list {', '.join(CONTENT)}, perhaps {ENTROPY}, and nothing else")
+    return sums
+
+
 def read_metrics(directory: Path) -> dict[str, Any]:
     """Return what metrics.json in a package holds, nothing else being read or verified.
 
@@ -137,12 +153,9 @@ def _verify(directory: Path) -> None:
     if not directory.is_dir():
         raise PackageError(f"there is no package folder '{directory}'")
     try:
-        lines = (directory / SUMS).read_text().splitlines()
-        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    except (OSError, UnicodeDecodeError):
+        sums = read_sums((directory / SUMS).read_bytes(), str(directory))
+    except OSError:
         raise PackageError(f"'{directory}' is not a package: it has no readable {SUMS}") from None
-    if set(sums) - set(OPTIONAL) != set(CONTENT):
-        raise PackageError(f"'{directory / SUMS}' must list {', '.join(CONTENT)}, perhaps {ENTROPY}, and nothing else")
     if unlisted := [name for name in OPTIONAL if name not in sums and (directory / name).exists()]:
         raise PackageError(f"'{directory / unlisted[0]}' is not listed in {SUMS}: remove it, or take the whole package")
     for name, digest in sums.items():

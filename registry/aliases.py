@@ -56,6 +56,13 @@ def earlier_version(session: Session, name: str, alias: str) -> int | None:
     return promoted[-2] if len(promoted) > 1 else None
 
 
+def versions_in_reach(session: Session, name: str) -> set[int]:
+    """Return the versions that an alias of `name` points to, or would after one rollback."""
+    now_at = {row.alias: row.version for row in session.scalars(sa.select(AliasRow).where(AliasRow.name == name))}
+    earlier = {earlier_version(session, name, alias) for alias in now_at}
+    return {version for version in (*now_at.values(), *earlier) if version is not None}
+
+
 def history(session: Session, name: str) -> tuple[AliasChange, ...]:
     """Return every change of every alias of `name`, oldest first."""
     return tuple(_change(row) for row in _rows(session, name))

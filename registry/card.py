@@ -56,6 +56,11 @@ def find_card(folder: Path, content_hash: str) -> Card:
     raise RegistryError(f"the report in '{folder}' is about other packages ({others}): evaluate this version")
 
 
+def is_file_name(name: str) -> bool:
+    """Say whether `name` can be a file of a report."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _read_card(path: Path) -> Card:
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
@@ -64,7 +69,7 @@ def _read_card(path: Path) -> Card:
         if (data["format"], data["version"]) != (FORMAT, VERSION):
             raise ValueError("its format is another")
         names = _texts([data["card"], *data["files"]], MAX_FILES - 1)
-        if bad := [name for name in names if not _NAME.fullmatch(name)]:
+        if bad := [name for name in names if not is_file_name(name)]:
             raise ValueError(f"{bad[0]!r} is no name of a file beside it")
         uses = _texts(data["uses"], MAX_USES)
         (content_hash,) = _texts([data["content_hash"]], 1)

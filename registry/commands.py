@@ -6,17 +6,21 @@ Results go to stdout: tables on a terminal, tab-separated lines elsewhere, JSON 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from registry.dotted import as_text, dotted
+from registry.progress import with_progress
 from registry.table import print_table
+from registry.transfer_commands import export, import_, share
+from registry.upkeep_commands import diff, fsck, gc
 
 if TYPE_CHECKING:
     from registry.registry import Registry
-    from registry.version import AliasChange, ModelVersion, Report, Verification
+    from registry.version import AliasChange, ModelVersion, Report
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _why = click.option("--why", default="", metavar="TEXT", help="The reason, kept in the history.")
@@ -27,7 +31,8 @@ def registry() -> None:
     """Register, promote, resolve and verify packages.
 
     A REF is NAME:VERSION, NAME@ALIAS, or NAME alone for NAME@production. The registry lives in NACRE_HOME/registry.db
-    (or the database that NACRE_REGISTRY_URL names), the files in BENTOML_HOME.
+    (or the database that NACRE_REGISTRY_URL names), the files in BENTOML_HOME, and where several machines share them
+    at NACRE_STORE_URL too, a folder or s3://BUCKET/PREFIX.
 
     \b
     Example:
@@ -86,6 +91,7 @@ def show(reference: str, as_json: bool) -> None:
     """
     models = _open()
     version = models.show(reference)
+    _fetch_reports(models, version)
     history, reports = models.history(version.name), models.reports(version)
     if as_json:
         more = {"history": [change.to_json() for change in history], "reports": [one.to_json() for one in reports]}
@@ -193,10 +199,17 @@ def verify(reference: str | None, everything: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+registry.add_command(fsck)
+registry.add_command(gc)
+registry.add_command(diff)
+registry.add_command(export)
+registry.add_command(import_)
+registry.add_command(share)
+
+
 def _verify_all(models: Registry) -> int:
     """Print a line for each version, damaged ones on stderr; return how many are damaged."""
-    # Printed afterwards: while a bar is drawn, rich sends what is printed to where the bar is.
-    results = list(_with_progress(models.verify_all(), len(models.list())))
+    results = list(with_progress(models.verify_all(), "verifying", len(models.list())))
     for result in results:
         if result.problem is None:
             click.echo(f"{result.version}\tok")
@@ -205,18 +218,20 @@ def _verify_all(models: Registry) -> int:
     return sum(result.problem is not None for result in results)
 
 
-def _with_progress(results: Iterable[Verification], total: int) -> Iterable[Verification]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(results, "verifying", total=total, console=console, disable=not console.is_terminal, transient=True)
-
-
 def _open() -> Registry:
     from registry.registry import Registry  # the database library takes half a second, `--help` should not
 
     return Registry.open()
+
+
+def _fetch_reports(models: Registry, version: ModelVersion) -> None:
+    """Fetch the reports that are on other machines; what can't be fetched is said, and no reason to show nothing."""
+    from codec.errors import NacreError
+
+    try:
+        models.fetch_reports(version)
+    except NacreError as error:
+        click.echo(f"nacre: {error}", err=True)
 
 
 def _fields(version: ModelVersion) -> list[tuple[str, str]]:
@@ -239,15 +254,9 @@ def _uses(version: ModelVersion, reports: Sequence[Report]) -> list[tuple[str, s
     return [("evaluated on", "; ".join(newest.uses) or "no clip"), ("model card", str(newest.card))]
 
 
-def _flat(data: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(data: dict[str, object]) -> list[tuple[str, str]]:
     """Return a nested object as `a.b` and value."""
-    rows = []
-    for key, value in sorted(data.items()):
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
-    return rows
+    return [(key, as_text(value)) for key, value in dotted(data).items()]
 
 
 def _moved(change: AliasChange) -> str:

@@ -1,12 +1,13 @@
 """The registry's database: what exists, which alias points where, and who changed it when and why.
 
-    schema_version   one row: the number of this schema, where migrations start from
+    schema_version   one row: the number of the schema that the tables follow
     versions         one row a registered package; a version exists once its row is committed
     aliases          name@alias -> version, now
     alias_history    every change of an alias; rows are only ever added
-    reports          one row a report that is kept with a version; rows are only ever added
+    reports          one row a report that is kept with a version; rows are only ever added, and go with it
+    removals         one row a version that was collected; rows are only ever added
 
-A table that is merely added is made where it is missing and needs no new number: older releases pass it by.
+A database of an older schema is migrated when it is opened (migrations/), a newer one is refused.
 
 SQLite in NACRE_HOME/registry.db by default; NACRE_REGISTRY_URL names another file, or a PostgreSQL database.
 Writers wait for each other, so what a transaction read is still so when it writes; readers wait for nobody.
@@ -17,6 +18,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,8 +30,10 @@ from sqlalchemy.pool import NullPool
 
 from codec.errors import MissingToolError, RegistryError
 from codec.home import nacre_home
+from registry.migrations.upgrade import keep_copy, upgrade
 
-SCHEMA_VERSION = 1
+# Of the newest step in migrations/versions.
+SCHEMA_VERSION = 3
 _BUSY_TIMEOUT_S = 60
 # Any number: what writers to a PostgreSQL registry lock.
 _ADVISORY_LOCK = 0x6E61637265
@@ -109,6 +114,19 @@ class ReportRow(_Base):
     note: Mapped[str]
 
 
+class RemovalRow(_Base):
+    """A version that was collected: its row in `versions`, its files and reports are gone; its number stays taken."""
+
+    __tablename__ = "removals"
+    name: Mapped[str] = mapped_column(sa.String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content_hash: Mapped[str] = mapped_column(sa.String(64))
+    fingerprint: Mapped[str] = mapped_column(sa.String(64))
+    removed: Mapped[str] = mapped_column(sa.String(32))
+    removed_by: Mapped[str]
+    why: Mapped[str]
+
+
 class Database:
     """A connection factory whose tables exist and follow this schema."""
 
@@ -117,22 +135,17 @@ class Database:
 
     @classmethod
     def open(cls) -> Database:
-        """Open the database that the environment names, and make the tables that it lacks.
+        """Open the database that the environment names, and bring its tables to this schema.
 
         Raises:
-            RegistryError: The address is wrong, the database can't be reached or read, or a newer Nacre made it.
+            RegistryError: The address is wrong, the database fails or was made by a newer Nacre.
             MissingToolError: The driver for the address is not installed.
         """
         database = cls(_engine())
         with database.read() as session:
-            tables = set(sa.inspect(session.connection()).get_table_names())
-            found = session.scalar(sa.select(SchemaRow.version)) if SchemaRow.__tablename__ in tables else None
-        if found not in (None, SCHEMA_VERSION):
-            raise RegistryError(
-                f"the registry at {database} has schema {found}, this Nacre reads {SCHEMA_VERSION}: update Nacre"
-            )
-        if not tables >= _Base.metadata.tables.keys():
-            database._create_tables()
+            found = database._schema_of(session)
+        if found != SCHEMA_VERSION:
+            database._migrate()
         return database
 
     @contextlib.contextmanager
@@ -142,7 +155,10 @@ class Database:
         Raises:
             RegistryError: The database failed.
         """
-        with self._failures_explained(), Session(self._engine) as session:
+        engine = self._engine
+        if engine.dialect.name == "postgresql":  # SQLite's transactions do so anyway
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._failures_explained(), Session(engine) as session:
             yield session
 
     @contextlib.contextmanager
@@ -161,11 +177,32 @@ class Database:
     def __str__(self) -> str:
         return self._engine.url.render_as_string(hide_password=True)
 
-    def _create_tables(self) -> None:
+    def _schema_of(self, session: Session) -> int:
+        """Return the number of the schema that the tables follow, 0 if there are none.
+
+        Raises:
+            RegistryError: A newer Nacre made them.
+        """
+        if not sa.inspect(session.connection()).has_table(SchemaRow.__tablename__):
+            return 0
+        found = session.scalar(sa.select(SchemaRow.version)) or 0
+        if found > SCHEMA_VERSION:
+            raise RegistryError(
+                f"the registry at {self} has schema {found}, this Nacre reads {SCHEMA_VERSION}: update Nacre"
+            )
+        return found
+
+    def _migrate(self) -> None:
         with self.write() as session:
-            _Base.metadata.create_all(session.connection())
-            if session.scalar(sa.select(SchemaRow.version)) is None:
-                session.add(SchemaRow(version=SCHEMA_VERSION))
+            found = self._schema_of(session)  # another process may have migrated it while this one waited
+            if found == SCHEMA_VERSION:
+                return
+            connection = session.connection()
+            if found and connection.dialect.name == "sqlite":
+                keep_copy(connection, SCHEMA_VERSION)
+            upgrade(connection, found, SCHEMA_VERSION)
+            session.execute(sa.delete(SchemaRow))
+            session.add(SchemaRow(version=SCHEMA_VERSION))
 
     @contextlib.contextmanager
     def _failures_explained(self) -> Iterator[None]:
@@ -190,7 +227,10 @@ def _engine() -> sa.Engine:
             "or postgresql+psycopg://user@host/nacre"
         ) from None
     except ImportError as error:
-        raise MissingToolError(f"NACRE_REGISTRY_URL needs a database driver that is not installed: {error}") from None
+        raise MissingToolError(
+            f"NACRE_REGISTRY_URL needs a database driver that is not installed: {error} "
+            "(for postgresql+psycopg://: pip install 'nacre[postgres]')"
+        ) from None
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -199,8 +239,26 @@ def _engine() -> sa.Engine:
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transactions, `_begin_sqlite` does
-    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_S * 1000}", "journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_S * 1000}", "foreign_keys=ON", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}").close()
+    _log_ahead(connection)
+
+
+def _log_ahead(connection: Any) -> None:
+    """Give a new file the log that lets readers in beside a writer; SQLite itself doesn't wait for another who does it.
+
+    Raises:
+        sqlite3.OperationalError: It can't be had.
+    """
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

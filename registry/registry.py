@@ -7,6 +7,7 @@ Reports are attached in the same order.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,12 +70,12 @@ class Registry:
         with self._database.read() as session:
             if existing := self._same_package(session, name, package.content_hash):
                 return Registration(existing, is_new=False)
-        tag = self._store.add(package, name)
-        # Should this fail, the files stay: the row may have been committed although the answer was lost.
-        with self._database.write() as session:
-            registration = self._insert(session, package, name, note, tag)
-        if not registration.is_new:
-            self._store.remove(tag)
+        with self._store.adding(package, name) as tag:
+            # Should this fail, the files stay: the row may have been committed although the answer was lost.
+            with self._database.write() as session:
+                registration = self._insert(session, package, name, note, tag)
+            if not registration.is_new:
+                self._store.remove(tag)
         return registration
 
     def show(self, reference: str | ModelReference) -> ModelVersion:
@@ -113,12 +114,13 @@ class Registry:
         """
         version = self.show(reference)
         card = find_card(folder, version.content_hash)
-        stored = self._reports.add(card, version.name, version.version)
-        # Should this fail, the files stay: the row may have been committed although the answer was lost.
-        with self._database.write() as session:
-            attachment = reports.attach(session, version, card, stored, note, self._reports)
-        if not attachment.is_new:
-            self._reports.remove(stored.place)
+        with self._reports.adding(card, version.name, version.version) as stored:
+            # Should this fail, the files stay: the row may have been committed although the answer was lost.
+            with self._database.write() as session:
+                find_version(session, version.reference)  # it may have been collected meanwhile
+                attachment = reports.attach(session, version, card, stored, note, self._reports)
+            if not attachment.is_new:
+                self._reports.remove(stored.place)
         return attachment
 
     def reports(self, version: ModelVersion) -> tuple[Report, ...]:
@@ -141,13 +143,14 @@ class Registry:
         check_word(alias, "alias")
         target = self.resolve(reference)
         with self._database.write() as session:
+            find_version(session, target.reference)  # it may have been collected meanwhile
             return aliases.promote(session, target.name, target.version, alias, expect, why)
 
     def rollback(self, name: str, alias: str, why: str = "") -> AliasChange:
         """Take back the latest promotion that stands: `alias` points where it did before it.
 
         Raises:
-            UnknownModelError: There is no such name or alias, or nothing to go back to.
+            UnknownModelError: There is no such name or alias, or nothing to go back to, or that was collected.
             ConflictError: The alias was moved meanwhile.
             PackageError: A file of the earlier version is missing or altered.
         """
@@ -157,29 +160,63 @@ class Registry:
             earlier = aliases.earlier_version(session, name, alias)
         if earlier is None:
             raise UnknownModelError(f"'{reference}' has no version before {current} to go back to")
-        self.resolve(ModelReference(name=name, version=earlier))
+        try:
+            self.resolve(ModelReference(name=name, version=earlier))
+        except UnknownModelError as error:
+            raise UnknownModelError(f"'{reference}' can't go back to version {earlier}: {error}") from None
         with self._database.write() as session:
             return aliases.rollback(session, name, alias, current, earlier, why)
 
     def resolve(self, reference: str | ModelReference) -> ModelVersion:
         """Return the version that `reference` means, after hashing its files.
 
+        If they aren't here, they are fetched from the store that machines share.
+
         Raises:
             UnknownModelError: It means nothing; the message says what exists.
             PackageError: A file is missing or altered; the message names it.
+            RegistryError: They can't be fetched.
+            MissingToolError: The shared store needs a package that is not installed.
         """
         version = self.show(reference)
-        self._verify_package(version)
+        with _damage_named(version):
+            self._store.get(version.directory, version.content_hash)
         return version
 
-    def verify(self, version: ModelVersion) -> None:
-        """Hash the files of `version` and of its reports.
+    def fetch_reports(self, version: ModelVersion) -> None:
+        """Fetch the reports of `version` that aren't here from the store that machines share, and hash all of them.
+
+        Raises:
+            RegistryError: A file of a report is missing or altered; or one can't be fetched.
+            MissingToolError: The shared store needs a package that is not installed.
+        """
+        for report in self.reports(version):
+            self._reports.get(report.directory, report.hashes)
+
+    def share(self, version: ModelVersion) -> bool:
+        """Upload what is here of `version` and its reports and the shared store lacks; say whether anything was.
 
         Raises:
             PackageError: A file of the package is missing or altered; the message names it.
-            RegistryError: A file of a report is.
+            RegistryError: A file of a report is; or they can't be uploaded.
+            MissingToolError: The shared store needs a package that is not installed.
         """
-        self._verify_package(version)
+        with _damage_named(version):
+            done = [version.directory.exists() and self._store.share(version.directory, version.content_hash)]
+        here = [report for report in self.reports(version) if report.directory.exists()]
+        done += [self._reports.share(report.directory, report.hashes) for report in here]
+        return any(done)
+
+    def verify(self, version: ModelVersion) -> None:
+        """Hash the files of `version` and of its reports, here and in the store that machines share.
+
+        Raises:
+            PackageError: A file of the package is missing or altered; the message names it.
+            RegistryError: A file of a report is; or the shared store can't be read.
+            MissingToolError: The shared store needs a package that is not installed.
+        """
+        with _damage_named(version):
+            self._store.verify(version.directory, version.content_hash)
         for report in self.reports(version):
             try:
                 self._reports.verify(report.directory, report.hashes)
@@ -187,12 +224,13 @@ class Registry:
                 raise RegistryError(f"a report of {version} is damaged: {error}") from None
 
     def verify_all(self) -> Iterator[Verification]:
-        """Hash the files of every version and its reports, in the order of `list`."""
+        """Hash the files of every version and its reports, in the order of `list`, but of one collected meanwhile."""
         for version in self.list():
             try:
                 self.verify(version)
             except (PackageError, RegistryError) as error:
-                yield Verification(version, str(error))
+                if self._is_registered(version):
+                    yield Verification(version, str(error))
             else:
                 yield Verification(version, None)
 
@@ -202,11 +240,9 @@ class Registry:
             rows = session.scalars(sa.select(VersionRow).order_by(VersionRow.name, VersionRow.version))
             return [self._version(session, row) for row in rows]
 
-    def _verify_package(self, version: ModelVersion) -> None:
-        try:
-            self._store.verify(version.directory, version.content_hash)
-        except PackageError as error:
-            raise PackageError(f"{version} is damaged: {error}") from None
+    def _is_registered(self, version: ModelVersion) -> bool:
+        with self._database.read() as session:
+            return session.get(VersionRow, (version.name, version.version)) is not None
 
     def _insert(self, session: Session, package: Package, name: str, note: str, tag: str) -> Registration:
         if existing := self._same_package(session, name, package.content_hash):
@@ -252,3 +288,12 @@ class Registry:
 
 def _parse(reference: str | ModelReference) -> ModelReference:
     return ModelReference.parse(reference) if isinstance(reference, str) else reference
+
+
+@contextlib.contextmanager
+def _damage_named(version: ModelVersion) -> Iterator[None]:
+    """Say which version it is that is damaged."""
+    try:
+        yield
+    except PackageError as error:
+        raise PackageError(f"{version} is damaged: {error}") from None

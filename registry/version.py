@@ -1,10 +1,12 @@
-"""What the registry hands out: versions, the history of their aliases, their reports, results of verification."""
+"""What the registry hands out: versions, the history of their aliases, reports, results of verification and of gc."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from registry.reference import ModelReference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,13 @@ class ModelVersion:
     lineage: dict[str, Any]
     directory: Path
 
+    @property
+    def reference(self) -> ModelReference:
+        """What means this version and no other."""
+        return ModelReference(name=self.name, version=self.version)
+
     def __str__(self) -> str:
-        return f"{self.name}:{self.version}"
+        return str(self.reference)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `json.dumps` can write."""
@@ -92,3 +99,17 @@ class Verification:
 
     version: ModelVersion
     problem: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """A version that was collected, or would be; `size_bytes` is what it took on this machine, reports included."""
+
+    name: str
+    version: int
+    created: str
+    note: str
+    size_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec.errors import ModelMismatchError, UnknownModelError
+from codec.errors import ModelMismatchError, RegistryError, UnknownModelError
 from serving.errors import unavailable
 from serving.schemas import ModelFacts, Refusal
 
@@ -176,6 +176,9 @@ class ServedModels:
             return
         try:
             successor = self._load_version(reference, wanted)
+        except RegistryError as error:  # it can't be fetched from where machines share it, and may be soon
+            logger.warning("%s: version %d waits, %s serves on: %s", reference, wanted.version, model.version, error)
+            return
         except Exception as error:  # whatever ails the new version, the old one serves on
             self._refused[reference] = Refusal(version=wanted.version, reason=str(error))
             self._on_swap(model.name, False)

@@ -11,6 +11,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 from hypothesis import settings
 
+import postgres_server
+
 settings.register_profile("nacre", deadline=None)  # examples share two slow cores with other tests
 settings.load_profile("nacre")
 
@@ -26,6 +28,7 @@ PACKAGES = {
     "c2dec": "codec2",
     "elc3": "liblc3-tools",
     "dlc3": "liblc3-tools",
+    "postgres": "postgresql",
 }
 
 
@@ -41,6 +44,16 @@ def private_home(tmp_path_factory, monkeypatch):
     return home
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this process's own."""
+    programs = postgres_server.find_programs()
+    if programs is None:
+        refuse_missing(["postgres"])
+    with postgres_server.running(programs) as server:
+        yield server
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "needs_tool(*names): needs these programs on PATH")
 
@@ -48,10 +61,14 @@ def pytest_configure(config):
 def pytest_runtest_setup(item):
     for marker in item.iter_markers("needs_tool"):
         missing = [name for name in marker.args if shutil.which(name) is None]
-        if not missing:
-            continue
-        packages = " ".join(sorted({PACKAGES.get(name, name) for name in missing}))
-        message = f"{', '.join(missing)} not found: install it (Debian: apt-get install {packages})"
-        if os.environ.get("NACRE_CI") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        if missing:
+            refuse_missing(missing)
+
+
+def refuse_missing(names):
+    """Skip the test that needs these programs; fail it in CI."""
+    packages = " ".join(sorted({PACKAGES.get(name, name) for name in names}))
+    message = f"{', '.join(names)} not found: install it (Debian: apt-get install {packages})"
+    if os.environ.get("NACRE_CI") == "1":
+        pytest.fail(message)
+    pytest.skip(message)

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from rich.console import Console
 
 from codec.errors import RunError
 from training.run import Run, open_run
-
-REACH_SECONDS = 10
+from training.wandb_server import wandb_settings, why_unreachable
 
 
 def sync_run(directory: Path) -> int:
@@ -35,9 +32,10 @@ def sync_run(directory: Path) -> int:
     waiting = [file for file in files if not _mark(file).exists()]
     if not waiting:
         return 0
-    url = _server()
+    url = wandb_settings().base_url
     with Console(stderr=True).status(f"sending {run.directory.name} to {url}"):
-        _check_reachable(url)
+        if reason := why_unreachable(url):
+            raise RunError(f"can't reach {url}: {reason}; the run stays as it is, so sync it later")
         said = _wandb_sync(run, waiting)
     if unsent := [file for file in waiting if not _mark(file).exists()]:
         raise RunError(f"'{unsent[0].parent}' was not sent to {url}: {_reason(said)}")
@@ -47,26 +45,6 @@ def sync_run(directory: Path) -> int:
 def _mark(file: Path) -> Path:
     """Return what wandb writes beside a file that it has sent."""
     return file.with_name(f"{file.name}.synced")
-
-
-def _server() -> str:
-    """Return the address that wandb's settings name."""
-    from wandb.sdk import wandb_setup
-
-    url: str = wandb_setup.singleton().settings.base_url
-    return url
-
-
-def _check_reachable(url: str) -> None:
-    """Refuse to begin what would wait for ever."""
-    try:
-        with urllib.request.urlopen(url, timeout=REACH_SECONDS):  # noqa: S310  # the user's own setting
-            return
-    except urllib.error.HTTPError:
-        return  # it has answered
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise RunError(f"can't reach {url}: {reason}; the run stays as it is, so sync it later") from None
 
 
 def _wandb_sync(run: Run, files: list[Path]) -> str:

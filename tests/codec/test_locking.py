@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from codec.errors import RunError
-from codec.locking import locked
+from codec.locking import is_locked, locked
 
 HOLD = """
 import sys, time
@@ -52,3 +52,14 @@ def test_a_folder_can_be_the_lock_and_is_free_after_an_error(tmp_path):
     with locked(tmp_path, RunError("held")), pytest.raises(RunError), locked(tmp_path, RunError("held")):
         raise AssertionError
     assert not list(tmp_path.iterdir())
+
+
+def test_whether_a_lock_is_held_can_be_asked_without_making_or_taking_it(held, tmp_path):
+    assert is_locked(tmp_path / "lock")
+    held.kill()
+    held.wait()
+    assert not is_locked(tmp_path / "lock")
+    assert not is_locked(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    with locked(tmp_path / "lock", RunError("held")):
+        assert is_locked(tmp_path / "lock")

@@ -4,18 +4,30 @@ import contextlib
 import hashlib
 import io
 import json
+import os
+import secrets
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import torch
 
 import nacre
 from codec.config import CodecConfig, QuantizerConfig
 from codec.model import Codec
 from codec.nacre.config import NacreConfig
+from codec.package import open_package
 from codec.weights import write_package
 from registry.registry import Registry
+
+FIRST_SCHEMA = Path(__file__).with_name("data")
+# Of the packages that its dumps tell of: their lineage's run, and the hash of their content.
+FIRST_PACKAGES = {
+    "a": "210c82e9e4244bb2ec0cf628a4cd514002c836bb2d4da818d1f4bfc752c3d787",
+    "b": "68581a882adb6fca6597bd1f42b02e8122d82aee8e5b542011c1f9d91ef660d4",
+}
 
 
 def _tiny_codec():
@@ -78,8 +90,71 @@ def make_report(tmp_path):
     return make
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, monkeypatch):
+    """The registry's database: the file in NACRE_HOME, and in another run of the test PostgreSQL; yields which."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    with request.getfixturevalue("postgres").schema() as url:
+        monkeypatch.setenv("NACRE_REGISTRY_URL", url)
+        yield request.param
+
+
 @pytest.fixture
-def models():
+def engine(database, private_home):
+    """The registry's database without the registry."""
+    url = os.environ.get("NACRE_REGISTRY_URL")
+    if url is None:
+        path = private_home / "nacre" / "registry.db"
+        path.parent.mkdir(exist_ok=True)
+        url = f"sqlite:///{path}"
+    return sa.create_engine(url, poolclass=sa.NullPool)
+
+
+@pytest.fixture
+def new_database(database, request, tmp_path):
+    """Return the URL of another database of the kind, empty, at each call."""
+    with contextlib.ExitStack() as stack:
+
+        def make():
+            if database == "sqlite":
+                return f"sqlite:///{tmp_path / secrets.token_hex(4)}.db"
+            return stack.enter_context(request.getfixturevalue("postgres").schema())
+
+        yield make
+
+
+@pytest.fixture
+def load_first(database, make_package):
+    """Put what a registry of the first released schema held into an engine's database; that release made it.
+
+    Its packages are written anew, as their content follows the codec of today, under the hashes that they have now.
+    """
+    dump = (FIRST_SCHEMA / f"first_schema.{database}.sql").read_text()
+    for run, content_hash in FIRST_PACKAGES.items():
+        dump = dump.replace(content_hash, open_package(make_package(run)).content_hash)
+
+    def load(engine):
+        with contextlib.closing(engine.raw_connection()) as connection:
+            if database == "sqlite":
+                connection.executescript(f"PRAGMA journal_mode=WAL; {dump}")
+            else:
+                connection.cursor().execute(dump)
+                connection.commit()
+
+    return load
+
+
+@pytest.fixture
+def first(engine, load_first):
+    """The registry as the first released schema, with an engine on it."""
+    load_first(engine)
+    return engine
+
+
+@pytest.fixture
+def models(database):
     return Registry.open()
 
 
@@ -105,7 +180,7 @@ class Outcome:
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(database, monkeypatch):
     """Run `nacre registry ...` through the real entry point."""
 
     def call(*arguments):

@@ -1,9 +1,12 @@
 import contextlib
 import sqlite3
+import threading
 
 import pytest
+import sqlalchemy as sa
 
 from codec.errors import MissingToolError, RegistryError
+from registry.database import Database, SchemaRow, VersionRow
 from registry.registry import Registry
 
 
@@ -31,7 +34,7 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(monkeypa
 
 def test_a_driver_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setenv("NACRE_REGISTRY_URL", "postgresql+psycopg2cffi://user:secret@host/nacre")
-    with pytest.raises(MissingToolError, match="psycopg2cffi") as caught:
+    with pytest.raises(MissingToolError, match=r"psycopg2cffi.*nacre\[postgres\]") as caught:
         Registry.open()
     assert "secret" not in str(caught.value)
 
@@ -43,28 +46,50 @@ def test_a_file_that_is_no_database_is_refused(private_home):
         Registry.open()
 
 
-def test_a_newer_schema_is_left_alone(models, private_home):
-    path = private_home / "nacre" / "registry.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DROP TABLE reports")
-        connection.execute("UPDATE schema_version SET version = 2")
-    with pytest.raises(RegistryError, match="has schema 2, this Nacre reads 1: update Nacre"):
+def test_a_newer_schema_is_left_alone(models, engine):
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE reports"))
+        connection.execute(sa.text("UPDATE schema_version SET version = 99"))
+    with pytest.raises(RegistryError, match=r"^the registry at \S+ has schema 99, this Nacre reads 3: update Nacre$"):
         Registry.open()
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'reports'").fetchall()
+    assert "reports" not in sa.inspect(engine).get_table_names()
 
 
-def test_a_registry_from_before_reports_gets_their_table(three_versions, private_home, make_package, make_report):
+def test_a_new_file_that_another_process_is_making_is_waited_for(private_home):
+    (private_home / "nacre").mkdir()
     path = private_home / "nacre" / "registry.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DROP TABLE reports")
-    models = Registry.open()
-    assert [str(version) for version in models.list()] == ["speech:1", "speech:2", "speech:3"]
-    assert models.attach("speech:2", make_report(make_package("d"), content_hash=models.show("speech:2").content_hash))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+        timer.start()
+        assert Registry.open().list() == []
+        timer.join()
 
 
-def test_a_reader_is_not_kept_out_by_a_writer(three_versions, private_home):
-    path = private_home / "nacre" / "registry.db"
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+def test_a_reader_is_not_kept_out_by_a_writer(three_versions):
+    with Database.open().write():
         assert len(three_versions.list()) == 3
+
+
+def test_a_reader_sees_one_state(three_versions, make_package):
+    count = sa.select(sa.func.count()).select_from(VersionRow)
+    with Database.open().read() as session:
+        assert session.scalar(count) == 3
+        three_versions.register(make_package("d"), "speech")
+        assert session.scalar(count) == 3
+    assert len(three_versions.list()) == 4
+
+
+def test_a_writer_that_fails_changes_nothing(models):
+    with pytest.raises(ZeroDivisionError), Database.open().write() as session:
+        session.execute(sa.delete(SchemaRow))
+        1 / 0  # noqa: B018  # anything that raises
+    assert Registry.open().list() == []
+
+
+def test_a_server_that_does_not_answer_is_one_clear_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("NACRE_REGISTRY_URL", f"postgresql+psycopg://nacre:secret@/nacre?host={tmp_path}")
+    with pytest.raises(RegistryError, match=r"the registry's database .* failed: connection is bad") as caught:
+        Registry.open()
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)

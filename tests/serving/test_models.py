@@ -1,12 +1,14 @@
 """Which models are served: several, by name, following their aliases, and former versions for old containers."""
 
+import threading
 import time
 
 import pytest
 
-from codec.errors import ModelMismatchError, PackageError, UnknownModelError
+from codec.errors import ModelMismatchError, PackageError, RegistryError, UnknownModelError
 from codec.weights import load_package, write_package
 from registry.registry import Registry
+from registry.store import PackageStore
 from serving.models import MAX_FORMER, ServedModels
 from serving.self_test import check_model
 from tiny import tiny_codec
@@ -106,6 +108,23 @@ def test_a_version_that_fails_its_test_is_refused_and_shown(registry, make_model
     assert (facts.version, facts.refused.version, facts.refused.reason) == (1, 2, "it hums")
     registry.rollback("speech", "production")
     wait_for(lambda: models.describe("speech").refused is None)
+
+
+def test_a_version_that_can_t_be_fetched_is_tried_again(registry, make_models, monkeypatch):
+    models = make_models("speech@production")
+    asked, get = [], PackageStore.get
+
+    def fail_at_first(self, directory, content_hash):
+        if threading.current_thread().name == "nacre-follow":
+            asked.append(directory)
+            if len(asked) < 3:
+                raise RegistryError("the network is down")
+        get(self, directory, content_hash)
+
+    monkeypatch.setattr(PackageStore, "get", fail_at_first)
+    registry.promote("speech:2", "production")
+    wait_for(lambda: version_of(models) == 2)
+    assert len(asked) == 3
 
 
 def test_former_versions_decode_their_containers(registry, make_models):

@@ -9,10 +9,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from training import retrain
 
-from registry.registry import Registry
-from training.retraining.once import retrain_once
-from training.retraining.settings import read_settings
-
 
 @pytest.fixture
 def instance():
@@ -73,19 +69,6 @@ def test_a_cron_line_makes_a_schedule(settings, instance):
     for path in (settings.parent / "inbox").iterdir():
         path.unlink()
     assert isinstance(schedule(context), dg.SkipReason)
-
-
-@pytest.mark.slow
-def test_the_job_promotes_and_has_nothing_left_to_do_afterwards(settings, instance):
-    job = retrain.definitions().resolve_job_def("retrain")
-    result = job.execute_in_process(instance=instance)
-    assert result.success
-    assert Registry.open().resolve("voice@production").version == 2
-    assert isinstance(look(instance), dg.SkipReason)
-    decision = retrain_once(read_settings(settings, {}))
-    assert decision.promoted
-    (event,) = instance.fetch_materializations(dg.AssetKey("production_version"), limit=5).records
-    assert event.asset_materialization.metadata["decision"].value == decision.sentence
 
 
 def test_a_step_that_can_not_go_better_is_not_tried_again(settings, instance):
