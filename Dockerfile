@@ -28,7 +28,7 @@ FROM base AS training
 COPY data_pipelines data_pipelines
 COPY training training
 COPY configs configs
-RUN sh docker/install.sh python --editable '.[training]'
+RUN sh docker/install.sh python --editable '.[training,retrain,postgres,s3]'
 VOLUME /state
 ENTRYPOINT ["nacre"]
 CMD ["train", "--help"]
