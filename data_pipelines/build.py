@@ -31,6 +31,10 @@ from data_pipelines.workers import Crash, Workers
 _SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{6}}\.tar")
 
 
+class NothingUsableError(DataError):
+    """Not one file of a build is fit for use."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
     """What a build did; `resumed_files` and `resumed_shards` were finished by an earlier, interrupted run."""
@@ -77,6 +81,7 @@ def build_files(
 
     Raises:
         DataError: As `build_dataset`.
+        NothingUsableError: Not one file is fit for use.
     """
     config = config or BuildConfig()
     _check_out(out, config)
@@ -86,7 +91,7 @@ def build_files(
         rejected = Counter(entry.reason for entry in entries if entry.reason is not None)
         plans = {split: plan_shards(accepted[split], split, config) for split in SPLITS}
         if not any(plans.values()):
-            raise DataError(_nothing_left(len(files), rejected))
+            raise NothingUsableError(_nothing_left(len(files), rejected))
         shards, resumed_shards = _write(plans, work, config, jobs, show_progress)
         index = Index(
             sample_rate=config.sample_rate,

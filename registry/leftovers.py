@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from registry.database import RemovalRow, ReportRow, VersionRow
-from registry.folders import content_prefix
-from registry.report_store import ReportStore
-from registry.store import PackageStore
+from registry.storage.folders import content_prefix
+from registry.storage.report_store import ReportStore
+from registry.storage.store import PackageStore
 
 KILLED = "left by a process that was killed"
 COLLECTED = "of a version that was collected"

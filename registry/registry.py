@@ -21,8 +21,8 @@ from registry.card import find_card
 from registry.database import AliasRow, Database, VersionRow
 from registry.lookup import find_version
 from registry.reference import ModelReference, check_word
-from registry.report_store import ReportStore
-from registry.store import PackageStore
+from registry.storage.report_store import ReportStore
+from registry.storage.store import PackageStore
 from registry.version import AliasChange, Attachment, ModelVersion, Registration, Report, Verification
 from registry.witness import now, who
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from registry.card import Card
 from registry.database import ReportRow
-from registry.report_store import ReportStore, StoredReport
+from registry.storage.report_store import ReportStore, StoredReport
 from registry.version import Attachment, ModelVersion, Report
 from registry.witness import now, who
 

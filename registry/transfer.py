@@ -18,11 +18,11 @@ from pathlib import Path
 
 from codec.errors import RegistryError
 from codec.files import TEMPORARY_PREFIX, sync_directory
-from registry.folders import remove_folder
-from registry.location import Location
-from registry.manifest import package_manifest
 from registry.registry import Registry
-from registry.report_store import report_manifest
+from registry.storage.folders import remove_folder
+from registry.storage.location import Location
+from registry.storage.manifest import package_manifest
+from registry.storage.report_store import report_manifest
 from registry.version import ModelVersion, Registration
 from registry.version_file import NAME, ExportedReport, VersionFile, read_version_file, version_file
 

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from codec.errors import RegistryError
 from registry import collection
 from registry.database import AliasRow, Database, VersionRow
-from registry.folders import size_bytes
 from registry.leftovers import Leftover, find_leftovers, remove_leftovers
 from registry.lookup import check_name
-from registry.report_store import ReportStore
-from registry.store import PackageStore
+from registry.storage.folders import size_bytes
+from registry.storage.report_store import ReportStore
+from registry.storage.store import PackageStore
 from registry.version import Collected
 
 

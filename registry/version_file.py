@@ -19,7 +19,7 @@ from typing import Any
 
 from codec.errors import RegistryError
 from registry.card import MAX_FILES, is_file_name
-from registry.location import Location
+from registry.storage.location import Location
 from registry.version import ModelVersion, Report
 
 NAME = "version.json"

@@ -8,8 +8,8 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from registry import shared_store
 from registry.registry import Registry
+from registry.storage import shared_store
 from registry.upkeep import Upkeep
 
 
@@ -106,7 +106,7 @@ def test_what_is_being_stored_just_now_is_left_alone(run, models, make_package, 
 
     package = make_package()
     with monkeypatch.context() as patch:
-        patch.setattr("registry.store.sync_directory", wait)
+        patch.setattr("registry.storage.store.sync_directory", wait)
         thread = threading.Thread(target=models.register, args=(package, "speech"))
         thread.start()
         assert stored.wait(60)
@@ -141,7 +141,7 @@ def test_models_that_bentoml_has_of_others_are_none_of_ours(run, three_versions,
 def test_what_a_killed_gc_left_is_removed(run, three_versions, monkeypatch):
     doomed = three_versions.show("speech:1").directory
     with monkeypatch.context() as patch:
-        patch.setattr("registry.folders.remove_folder", lambda _: None)
+        patch.setattr("registry.storage.folders.remove_folder", lambda _: None)
         assert run("gc", "--keep", 2).error.startswith(f"nacre: '{doomed}' can't be removed")
     ((what, where, why),) = columns(run("fsck"))
     assert (what, where) == ("leftover", str(doomed))
@@ -188,7 +188,7 @@ def test_what_a_killed_registration_left_in_a_shared_store_goes_once_nobody_can_
 def test_what_a_killed_gc_left_in_a_shared_store_is_removed(run, shared, three_versions, monkeypatch):
     name = three_versions.show("speech:1").directory.name
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("registry.shared_store.SharedStore.remove", killed)
+        patch.setattr("registry.storage.shared_store.SharedStore.remove", killed)
         Upkeep.open().collect(2)
     copy = shared / "models" / "speech" / name
     ((what, where, why),) = columns(run("fsck"))
@@ -232,7 +232,7 @@ def test_an_alias_that_points_to_no_version_is_named(run, models, make_package, 
 def test_a_mark_that_outlived_its_registration_takes_nothing_away(run, models, make_package, monkeypatch):
     package = make_package()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("registry.unfinished.remove_mark", killed)
+        patch.setattr("registry.storage.unfinished.remove_mark", killed)
         models.register(package, "speech")
     assert Registry.open().register(package, "speech").version == 1
     assert run("fsck", "--repair").stdout == "nothing is wrong; versions verified: 1\n"

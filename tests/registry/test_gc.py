@@ -7,7 +7,7 @@ import pytest
 
 from codec.errors import UnknownModelError
 from registry.registry import Registry
-from registry.store import PackageStore
+from registry.storage.store import PackageStore
 from registry.upkeep import Upkeep
 
 
@@ -130,13 +130,13 @@ def test_what_was_collected_between_looking_and_promoting_is_not_promoted(three_
 def test_no_report_is_kept_with_a_version_that_was_collected_meanwhile(
     three_versions, upkeep, make_report, tmp_path, monkeypatch, run
 ):
-    from registry.report_store import write_bytes
+    from registry.storage.report_store import write_bytes
 
     def collect_before(path, data):
         upkeep.collect(1)
         write_bytes(path, data)
 
-    monkeypatch.setattr("registry.report_store.write_bytes", collect_before)
+    monkeypatch.setattr("registry.storage.report_store.write_bytes", collect_before)
     with pytest.raises(UnknownModelError, match="version 1 of 'speech' was collected"):
         three_versions.attach("speech:1", make_report(tmp_path / "package-a"))
     assert run("fsck", "--repair").status == 0

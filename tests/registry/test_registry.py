@@ -85,7 +85,7 @@ def test_a_copy_that_differs_from_the_package_never_becomes_a_version(models, ma
         if str(target).endswith("metrics.json"):
             os.truncate(target, 3)
 
-    monkeypatch.setattr("registry.store.shutil.copyfile", copy_badly)
+    monkeypatch.setattr("registry.storage.store.shutil.copyfile", copy_badly)
     with pytest.raises(PackageError, match=r"metrics\.json"):
         models.register(make_package(), "speech")
     assert models.list() == []
@@ -96,7 +96,7 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(models, make_packa
     def fail(source, target, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("registry.store.shutil.copyfile", fail)
+    monkeypatch.setattr("registry.storage.store.shutil.copyfile", fail)
     with pytest.raises(RegistryError, match="No space left on device"):
         models.register(make_package(), "speech")
     assert models.list() == []

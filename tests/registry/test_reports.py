@@ -5,7 +5,7 @@ import json
 import pytest
 
 from codec.errors import RegistryError, UnknownModelError
-from registry import report_store
+from registry.storage import report_store
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 
 from codec.errors import MissingToolError, PackageError, RegistryError
 from codec.weights import load_package
-from registry import manifest
-from registry.location import Location
 from registry.registry import Registry
+from registry.storage import manifest
+from registry.storage.location import Location
 from registry.upkeep import Upkeep
 
 FILES = ["codec.json", "lineage.json", "metrics.json", "model.safetensors", "SHA256SUMS"]
@@ -161,7 +161,7 @@ def test_what_became_something_else_on_its_way_is_no_version(on, make_package, t
         if (tmp_path / "shared") in Path(target).parents:
             os.truncate(target, 3)
 
-    monkeypatch.setattr("registry.location.shutil.copyfile", copy_badly)
+    monkeypatch.setattr("registry.storage.location.shutil.copyfile", copy_badly)
     with pytest.raises(PackageError, match=r"/shared/models/speech/.*' was altered"):
         models.register(make_package(), "speech")
     assert models.list() == []
@@ -270,7 +270,7 @@ def test_processes_that_fetch_at_once_all_have_it(url, on, registered, tmp_path)
 
 KILLED = """
 import os, signal
-from registry.location import Location
+from registry.storage.location import Location
 from registry.registry import Registry
 
 fetch = Location.fetch

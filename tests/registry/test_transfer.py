@@ -8,9 +8,9 @@ import fsspec
 import pytest
 
 from codec.errors import PackageError, RegistryError, UnknownModelError
-from registry.location import Location
 from registry.registry import Registry
 from registry.resolve import find_package
+from registry.storage.location import Location
 from registry.transfer import export_version, import_version
 
 FILES = ["SHA256SUMS", "codec.json", "lineage.json", "metrics.json", "model.safetensors"]

@@ -8,7 +8,7 @@ import pytest
 from codec.errors import ModelMismatchError, PackageError, RegistryError, UnknownModelError
 from codec.weights import load_package, write_package
 from registry.registry import Registry
-from registry.store import PackageStore
+from registry.storage.store import PackageStore
 from serving.models import MAX_FORMER, ServedModels
 from serving.self_test import check_model
 from tiny import tiny_codec

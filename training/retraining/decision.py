@@ -34,9 +34,9 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The decision in a line."""
-        what = "the new audio for" if self.candidate is None else f"{self.model}:{self.candidate}"
-        base = f"{self.model}:{self.production}" if self.candidate is None else f"(from version {self.production})"
-        return f"{self.outcome} {what} {base}: {'; '.join(self.reasons)}"
+        trained = f"{self.model}:{self.candidate} (from version {self.production})"
+        what = f"the new audio for {self.model}" if self.candidate is None else trained
+        return f"{self.outcome} {what}: {'; '.join(self.reasons)}"
 
     def to_json(self) -> str:
         """Return the decision as JSON."""

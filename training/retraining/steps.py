@@ -17,7 +17,7 @@ from codec.entropy.storage import load_tables
 from codec.errors import DataError, RunError
 from codec.files import write_text
 from codec.package import ENTROPY, open_package
-from data_pipelines.build import build_files
+from data_pipelines.build import NothingUsableError, build_files
 from data_pipelines.folder import DataFolder
 from data_pipelines.index import INDEX_NAME, read_index
 from data_pipelines.manifest import MANIFEST_NAME, parse_manifest
@@ -54,7 +54,7 @@ def build_shards(retraining: Retraining) -> None:
     files = [file.source for file in retraining.files]
     try:
         build_files(files, data, build, held_out=frozenset(held_out), show_progress=True)
-    except DataError as error:
+    except NothingUsableError as error:
         _refuse(retraining, [str(error)])
 
 
@@ -62,7 +62,7 @@ def survey_audio(retraining: Retraining) -> None:
     """Measure the new audio, and refuse it where it has moved too far from the validation clips.
 
     Raises:
-        DataError: Less than `limits.min_hours` of it can be used; the inbox may grow.
+        DataError: Less than `limits.min_hours` of it can be used. The retraining is given up: the inbox may grow.
     """
     out = retraining.folder / SURVEY
     if retraining.decision or out.exists():
@@ -71,15 +71,16 @@ def survey_audio(retraining: Retraining) -> None:
     folder = DataFolder(str(retraining.folder / "data"))
     hours = read_index(folder)[0].seconds("train") / 3600
     if hours < settings.limits.min_hours:
+        shutil.rmtree(retraining.folder)
         raise DataError(
             f"{hours:.2f} h of the new audio can be used, at least {settings.limits.min_hours:g} h are needed "
             "(limits.min_hours)"
         )
-    counts = _count_reasons(retraining)
-    kept = _kept_files(retraining)
+    counts, kept = _count_reasons(retraining), _kept_files(retraining)
+    rejected = sum(counts.values()) - len(kept) - counts.get("held_out", 0)
     new = survey(kept, config.sample_rate)
     reference = survey([source.path for source in scan_sources([settings.validation])], config.sample_rate)
-    checks = check_drift(new, reference, 1 - len(kept) / sum(counts.values()), settings.limits)
+    checks = check_drift(new, reference, rejected / (rejected + len(kept)), settings.limits)
     facts = {
         "hours": hours,
         "files": counts,

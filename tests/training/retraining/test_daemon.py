@@ -48,6 +48,13 @@ def wait_for(condition, process, log, seconds=240):
         time.sleep(0.2)
 
 
+def listening(process):
+    """Return the TCP ports that a daemon and what it started listen on."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    found = [connection for member in family for connection in member.net_connections("tcp")]
+    return [connection.laddr for connection in found if connection.status == psutil.CONN_LISTEN]
+
+
 def production():
     return Registry.open().resolve("voice@production").version
 
@@ -67,6 +74,7 @@ def test_killed_with_everything_while_training_it_completes_when_started_again(s
     assert production() == 1
     with daemon(settings_file) as process:
         wait_for(lambda: production() == 2, process, log)
+        assert listening(process) == []
     assert [version.version for version in Registry.open().list()] == [1, 2]
     assert {path.parents[0] for path in model_folder("voice").glob("*/run")} == {run.parent}
 

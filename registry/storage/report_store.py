@@ -16,11 +16,11 @@ from codec.errors import RegistryError
 from codec.files import sync_directory, write_bytes
 from codec.home import bentoml_home
 from registry.card import Card
-from registry.folders import new_name, remove_folder
-from registry.local_store import LocalStore
-from registry.manifest import Manifest
-from registry.shared_store import ManifestAt, SharedStore
-from registry.unfinished import unfinished
+from registry.storage.folders import new_name, remove_folder
+from registry.storage.local_store import LocalStore
+from registry.storage.manifest import Manifest
+from registry.storage.shared_store import ManifestAt, SharedStore
+from registry.storage.unfinished import unfinished
 
 MAX_REPORT_BYTES = 32 << 20
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from codec.errors import NacreError, RegistryError
 from codec.files import sync_directory
 from codec.locking import locked
-from registry.folders import flush_folder, is_folder_name, remove_folder
-from registry.location import Location
-from registry.manifest import Manifest
+from registry.storage.folders import flush_folder, is_folder_name, remove_folder
+from registry.storage.location import Location
+from registry.storage.manifest import Manifest
 from registry.witness import now, who
 
 # A mark of this age is a killed process's: nothing takes as long to upload.

@@ -1,10 +1,10 @@
-"""This machine's folders of one kind, packages or reports: what registry/shared_store.py is for all machines."""
+"""This machine's folders of one kind, packages or reports: what shared_store.py is for all machines."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from registry import folders, unfinished
+from registry.storage import folders, unfinished
 
 
 class LocalStore:

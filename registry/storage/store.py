@@ -2,7 +2,7 @@
 
 The store alone is not atomic and checks nothing, so a directory in it means nothing by itself: only a row in the
 database makes it a version. Each storing gets a tag of its own, so what a killed process left is never in the way.
-Where machines share a store (registry/shared_store.py), each version is there too, and fetched where it is asked for.
+Where machines share a store (shared_store.py), each version is there too, and fetched where it is asked for.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from codec.errors import PackageError, RegistryError
 from codec.files import sync_directory
 from codec.home import bentoml_home
 from codec.locking import locked
-from registry.folders import flush_folder, new_name, remove_folder
-from registry.local_store import LocalStore
-from registry.manifest import package_manifest
-from registry.shared_store import ManifestAt, SharedStore
-from registry.unfinished import unfinished
+from registry.storage.folders import flush_folder, new_name, remove_folder
+from registry.storage.local_store import LocalStore
+from registry.storage.manifest import package_manifest
+from registry.storage.shared_store import ManifestAt, SharedStore
+from registry.storage.unfinished import unfinished
 
 if TYPE_CHECKING:
     from codec.package import Package

@@ -14,7 +14,7 @@ from pathlib import Path
 from codec.errors import RegistryError
 from codec.files import TEMPORARY_PREFIX, sync_directory
 from codec.locking import is_locked, locked
-from registry.folders import is_folder_name
+from registry.storage.folders import is_folder_name
 
 _SUFFIX = ".unfinished"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.errors import NacreError, PackageError
-from registry.location import Location
+from registry.storage.location import Location
 
 # Of all files of a package together. Weights of today's codecs take up to 1 GB.
 MAX_PACKAGE_BYTES = 8 << 30
