@@ -61,7 +61,8 @@ def starting(log):
 def kill_family(process):
     if process.is_running():
         for member in [*process.children(recursive=True), process]:
-            member.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
         process.wait()
 
 

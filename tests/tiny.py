@@ -10,6 +10,7 @@ from codec.model import Codec
 from codec.nacre.config import NacreConfig
 from codec.seanet.config import SeanetConfig
 from codec.segmentation import Segmentation
+from codec.weights import write_package
 
 NETWORK = {
     "width": 16,
@@ -43,6 +44,17 @@ def tiny_codec(seed=0, **changes):
     codec.initialize_network(audio)
     codec.initialize_codebooks(audio)
     return codec.eval()
+
+
+def untrained_package(directory, codec):
+    """Write the package of a codec that learned nothing, from the `model.codec` of a training configuration."""
+    torch.manual_seed(0)
+    network, quantizer = NacreConfig(**codec["network"]), QuantizerConfig(**codec["quantizer"])
+    untrained = Codec(CodecConfig(**codec | {"network": network, "quantizer": quantizer}))
+    noise = 0.1 * torch.randn(4, 1, 3200)
+    untrained.initialize_network(noise)
+    untrained.initialize_codebooks(noise)
+    write_package(directory, untrained, metrics={}, lineage={})
 
 
 def segmented_codec(seed=0, **changes):

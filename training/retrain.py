@@ -51,7 +51,7 @@ def _step(work: Callable[[RetrainSettings], dict[str, Any]]) -> dg.MaterializeRe
         with one_at_a_time(wait=True):
             return dg.MaterializeResult(metadata=work(settings))
     except NacreError as error:
-        tell_failure(settings.model, error, settings.notify, None)
+        tell_failure(settings.model, error, settings.notify)
         raise dg.Failure(str(error), allow_retries=not isinstance(error, DataError)) from error
 
 

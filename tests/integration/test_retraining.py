@@ -13,16 +13,11 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-import torch
 import yaml
 
-from codec.config import CodecConfig, QuantizerConfig
-from codec.model import Codec
-from codec.nacre.config import NacreConfig
-from codec.weights import write_package
 from registry.registry import Registry
 from running_service import kill_family, starting
-from tiny import TRAINED_NETWORK
+from tiny import TRAINED_NETWORK, untrained_package
 from training.retraining.decision import Decision
 from training.retraining.retraining import model_folder
 
@@ -63,14 +58,7 @@ POLICY = {
 @pytest.fixture
 def registry(tmp_path):
     """A registry with a voice that never learned anything in production."""
-    torch.manual_seed(0)
-    settings = dict(TRAINING["model"]["codec"])
-    network, quantizer = NacreConfig(**settings.pop("network")), QuantizerConfig(**settings.pop("quantizer"))
-    codec = Codec(CodecConfig(**settings, network=network, quantizer=quantizer))
-    noise = 0.1 * torch.randn(4, 1, 3200)
-    codec.initialize_network(noise)
-    codec.initialize_codebooks(noise)
-    write_package(tmp_path / "first", codec, metrics={}, lineage={})
+    untrained_package(tmp_path / "first", TRAINING["model"]["codec"])
     registry = Registry.open()
     registry.register(tmp_path / "first", "voice")
     registry.promote("voice:1", "production")

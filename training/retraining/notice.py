@@ -6,7 +6,6 @@ import json
 import logging
 import subprocess
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 from codec.files import write_text
@@ -36,9 +35,9 @@ def tell_decision(decision: Decision, notify: Notify) -> None:
         write_text(note, json.dumps(message, indent=1) + "\n")
 
 
-def tell_failure(model: str, error: Exception, notify: Notify, folder: Path | None) -> None:
+def tell_failure(model: str, error: Exception, notify: Notify) -> None:
     """Tell that a retraining failed, and why."""
-    message = {"event": "failed", "model": model, "reasons": [str(error)], "folder": str(folder) if folder else None}
+    message = {"event": "failed", "model": model, "reasons": [str(error)]}
     _tell(message, notify)
 
 

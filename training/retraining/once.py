@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from codec.errors import DataError, NacreError, RunError
+from codec.errors import NacreError, RunError
 from codec.home import nacre_home
 from codec.locking import locked
 from training.retraining.decision import Decision
 from training.retraining.notice import tell_failure
-from training.retraining.retraining import Retraining, begin, latest_decision, open_inbox, taken, unfinished
+from training.retraining.retraining import begin, latest_decision, open_inbox, taken, unfinished
 from training.retraining.settings import RetrainSettings
 from training.retraining.settlement import settle
 from training.retraining.steps import build_shards, survey_audio, train
@@ -59,8 +59,7 @@ def failures_told(settings: RetrainSettings) -> Iterator[None]:
     try:
         yield
     except NacreError as error:
-        retraining: Retraining | None = unfinished(settings) if not isinstance(error, DataError) else None
-        tell_failure(settings.model, error, settings.notify, retraining.folder if retraining else None)
+        tell_failure(settings.model, error, settings.notify)
         raise
 
 

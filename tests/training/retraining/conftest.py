@@ -2,14 +2,10 @@
 
 import pytest
 import soundfile
-import torch
 import yaml
 
-from codec.config import CodecConfig, QuantizerConfig
-from codec.model import Codec
-from codec.nacre.config import NacreConfig
-from codec.weights import write_package
 from registry.registry import Registry
+from tiny import untrained_package
 from training.retraining.settings import Fresh, RetrainSettings
 
 # Two clips, of which codecs as small as these keep nothing intelligible, and a machine that does other things as well.
@@ -36,14 +32,7 @@ def world(tmp_path, tiny_config, make_voice, monkeypatch):
     policy = tmp_path / "gate.yaml"
     policy.write_text(POLICY)
     config = tiny_config(model__optimizer__learning_rate=2e-3)
-    settings = yaml.safe_load(config.read_text())["model"]["codec"]
-    network, quantizer = NacreConfig(**settings.pop("network")), QuantizerConfig(**settings.pop("quantizer"))
-    torch.manual_seed(0)
-    codec = Codec(CodecConfig(**settings, network=network, quantizer=quantizer))
-    noise = 0.1 * torch.randn(4, 1, 3200)
-    codec.initialize_network(noise)
-    codec.initialize_codebooks(noise)
-    write_package(tmp_path / "first", codec, metrics={}, lineage={})
+    untrained_package(tmp_path / "first", yaml.safe_load(config.read_text())["model"]["codec"])
     registry = Registry.open()
     registry.register(tmp_path / "first", "voice")
     registry.promote("voice:1", "production")

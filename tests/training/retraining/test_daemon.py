@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -35,7 +35,8 @@ def kill_all(process):
     if process.poll() is None:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for member in family:
-            member.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):
+                member.send_signal(signal.SIGKILL)
         psutil.wait_procs(family[1:], timeout=10)
         process.wait()
 
@@ -50,8 +51,10 @@ def wait_for(condition, process, log, seconds=240):
 
 def listening(process):
     """Return the TCP ports that a daemon and what it started listen on."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    found = [connection for member in family for connection in member.net_connections("tcp")]
+    found = []
+    for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+            found += member.net_connections("tcp")
     return [connection.laddr for connection in found if connection.status == psutil.CONN_LISTEN]
 
 

@@ -46,10 +46,10 @@ def test_a_decision_is_posted_once(decision, hook):
     assert received[0]["candidate"] == 3
 
 
-def test_a_failure_is_posted(hook, tmp_path):
+def test_a_failure_is_posted(hook):
     notify, received = hook
-    tell_failure("voice", RuntimeError("training ended"), notify, tmp_path)
-    assert received == [{"event": "failed", "model": "voice", "reasons": ["training ended"], "folder": str(tmp_path)}]
+    tell_failure("voice", RuntimeError("training ended"), notify)
+    assert received == [{"event": "failed", "model": "voice", "reasons": ["training ended"]}]
 
 
 def test_a_command_gets_it_on_its_input(decision, tmp_path):
