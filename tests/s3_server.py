@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -31,7 +32,7 @@ def running(folder):
     command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
     command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
     command += [f"-s3.config={folder / 's3.json'}", "-master.telemetry=false", "-volume.max=8"]
-    command += ["-master.volumeSizeLimitMB=64"]
+    command += ["-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0"]  # else fixed ports: one server
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
     try:
@@ -48,19 +49,27 @@ def find_weed():
 
 
 def free_ports(count):
-    """Return ports that are free now, low enough that SeaweedFS's gRPC ports, 10,000 above, exist."""
+    """Return ports that are free now, low enough that SeaweedFS's gRPC ports, 10,000 above, exist.
+
+    They are drawn, and from the system's randomness: another process that looks at the same time finds others.
+    """
     ports = []
-    for port in range(20_000 + os.getpid() % 10_000, 50_000):
-        try:
-            for candidate in (port, port + 10_000):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", candidate))
-        except OSError:
-            continue
-        ports.append(port)
+    for _ in range(1000):
+        port = 20_000 + secrets.randbelow(30_000)
+        if all(is_free(candidate) for candidate in (port, port + 10_000)) and port not in ports:
+            ports.append(port)
         if len(ports) == count:
             return ports
     raise AssertionError("no free ports")
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for(port, process, log):
