@@ -26,13 +26,15 @@ from codec.container import (
     Header,
     read_container,
     read_header,
+    read_metadata,
     recover_container,
     scan_container,
     write_container,
 )
-from codec.container.header import ENTROPY_CODED
+from codec.container.header import DESCRIBED, ENTROPY_CODED
 from codec.entropy import EntropyCoder, EntropyTables
 from codec.errors import BitstreamError, ModelMismatchError
+from codec.metadata import Metadata
 
 MAX_SECONDS = 1.0
 # The most codes that a block may claim take this long to decode one by one, without others beside them.
@@ -67,6 +69,10 @@ def make_container(generator: np.random.Generator) -> bytes:
     frames = int(generator.integers(1, 5 if coder else 60))
     overlap = int(generator.integers(0, frames * hop // 2 + 1)) if generator.integers(2) else None
     num_samples = int(generator.integers(1, (25 if coder else 400) * hop))
+    described = Metadata(
+        tags={"title": ("t" * int(generator.integers(80)),)}, mtime_ns=int(generator.integers(1 << 40))
+    )
+    metadata = described if generator.integers(2) else None
     header = Header(
         codec_name="fuzz"[: int(generator.integers(1, 5))],
         fingerprint=generator.bytes(8),
@@ -82,12 +88,13 @@ def make_container(generator: np.random.Generator) -> bytes:
         frames_per_block=frames,
         coder=coder.fingerprint if coder else b"",
         overlap=overlap,
+        metadata_bytes=len(metadata.to_json()) if metadata else 0,
     )
     codes = generator.integers(0, header.codebook_size, (streams, header.num_quantizers, header.num_frames))
     if coder and generator.integers(2):
         codes[:] = 0
     scales = generator.exponential(0.1, (streams, header.num_blocks)).astype(np.float32)
-    return write_container(header, codes, scales, coder)
+    return write_container(header, codes, scales, coder, metadata)
 
 
 def mutate(data: bytes, generator: np.random.Generator) -> bytes:
@@ -120,7 +127,7 @@ def mutate(data: bytes, generator: np.random.Generator) -> bytes:
 
 
 def mend(data: bytes) -> bytes:
-    """Give the header, the blocks that lie end to end after it, and the footer checksums that hold."""
+    """Give the header, metadata, the blocks that lie end to end after them, and the footer checksums that hold."""
     length = int.from_bytes(data[6:8], "little")
     if not 40 <= length <= len(data):
         return data
@@ -128,6 +135,11 @@ def mend(data: bytes) -> bytes:
     seed = google_crc32c.value(data[: length - 4])
     mended[length - 4 : length] = seed.to_bytes(4, "little")
     position, index = length, 0
+    if mended[5] & DESCRIBED:
+        position += int.from_bytes(mended[length - 8 : length - 4], "little")
+        checksum = google_crc32c.extend(google_crc32c.value(struct.pack("<I", seed)), bytes(mended[length:position]))
+        mended[position : position + 4] = checksum.to_bytes(4, "little")
+        position += 4
     while mended[position : position + 2] == b"\xa5N" and position + 11 <= len(mended):
         stop = position + 11 + int.from_bytes(mended[position + 5 : position + 7], "little")
         context = struct.pack("<IQB", seed, index, mended[position + 4])
@@ -148,6 +160,7 @@ def read_stretch(data: bytes) -> None:
 
 READERS: dict[str, Callable[[bytes], object]] = {
     "read_header": read_header,
+    "read_metadata": read_metadata,
     "read_container": partial(read_container, coder=CODER),
     "read_frames": read_stretch,
     "scan_container": scan_container,

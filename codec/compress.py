@@ -18,6 +18,7 @@ from codec.audio import Audio, AudioLimits, fit_length, resample, resampled_leng
 from codec.config import CodecConfig
 from codec.container import Header, container_bytes, fit_block, read_container, read_header, write_container
 from codec.errors import AudioError, BitstreamError, CapabilityError, LimitError, ModelMismatchError
+from codec.metadata import Metadata
 from codec.model import Codec
 from codec.package import Package
 from codec.segments import SegmentedCodes, decode_segments, encode_segments
@@ -33,6 +34,7 @@ def compress(
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
     denoise: bool = False,
+    metadata: Metadata | None = None,
 ) -> bytes:
     """Return the container of `audio`, without its noise if asked to. The bitrate is that of one stream.
 
@@ -56,7 +58,7 @@ def compress(
         coded = encode_segments(model.codec, streams.to(device), num_quantizers=stages)
         codes, scales = coded.codes, coded.scales.cpu().numpy()
     facts = (audio.channels, audio.sample_rate, audio.num_samples)
-    return container_of(model, codes.cpu().numpy(), scales, *facts)
+    return container_of(model, codes.cpu().numpy(), scales, *facts, metadata=metadata)
 
 
 def container_of(
@@ -66,8 +68,10 @@ def container_of(
     channels: int,
     source_sample_rate: int,
     source_num_samples: int,
+    *,
+    metadata: Metadata | None = None,
 ) -> bytes:
-    """Return the container of codes [S, K, L], made by `model` from audio with those facts.
+    """Return the container of codes [S, K, L], made by `model` from audio with those facts, and with those metadata.
 
     Raises:
         CapabilityError: The codec's segments don't fit into blocks, in so many streams and stages.
@@ -88,10 +92,11 @@ def container_of(
         frames_per_block=_frames_per_block(config, len(codes), codes.shape[1]),
         coder=b"" if model.coder is None else model.coder.fingerprint,
         overlap=None if config.segments is None else config.segments.overlap,
+        metadata_bytes=0 if metadata is None else len(metadata.to_json()),
     )
-    data = write_container(header, codes, scales, model.coder)
+    data = write_container(header, codes, scales, model.coder, metadata)
     if model.coder is not None and len(data) > container_bytes(packed := dataclasses.replace(header, coder=b"")):
-        return write_container(packed, codes, scales)
+        return write_container(packed, codes, scales, metadata=metadata)
     return data
 
 

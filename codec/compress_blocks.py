@@ -22,6 +22,7 @@ from codec.audio_blocks import Blocks, fit_blocks, resample_blocks
 from codec.chunked import WINDOW_FRAMES, WindowCoder, can_chunk, decode_chunked, encode_chunked
 from codec.compress import check_channels, check_header, container_of
 from codec.container import Container, Header, read_container, read_header
+from codec.metadata import Metadata
 from codec.model import Codec
 from codec.segments import SegmentedCodes, decode_segment_blocks, encode_segment_blocks, split_segments
 from codec.weights import LoadedPackage
@@ -46,10 +47,11 @@ class Compressed:
 
 @dataclass(frozen=True, kw_only=True)
 class Decompressed:
-    """A container's `header`, and its audio [channels, n] at the source's rate, to be taken once."""
+    """A container's `header` and `metadata`, and its audio [channels, n] at the source's rate, to be taken once."""
 
     header: Header
     blocks: Iterator[NDArray[np.float32]]
+    metadata: Metadata | None = None
 
 
 def compress_source(
@@ -60,12 +62,14 @@ def compress_source(
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
     denoise: bool = False,
+    metadata: Metadata | None = None,
     progress: Progress | None = None,
     through: WindowCoder | None = None,
 ) -> Compressed:
     """Return the container of an audio file, or of a file in memory. The bitrate is that of one stream.
 
-    `denoise` leaves its noise out. `through` is as in codec/chunked.py.
+    `denoise` leaves its noise out. `metadata` go into the container; codec/description.py reads those of a file.
+    `through` is as in codec/chunked.py.
 
     Raises:
         AudioError: It is not audio that the codec can take.
@@ -85,7 +89,8 @@ def compress_source(
     prepared = resample_blocks(counted, info.sample_rate, config.sample_rate)
     streams = (torch.from_numpy(block).unflatten(0, (-1, config.channels)).to(device) for block in prepared)
     codes, scales = _encode(model.codec, streams, stages, denoise, through)
-    data = container_of(model, codes, scales, info.channels, info.sample_rate, counted.num_samples)
+    facts = (info.channels, info.sample_rate, counted.num_samples)
+    data = container_of(model, codes, scales, *facts, metadata=metadata)
     return Compressed(data=data, sample_rate=info.sample_rate, num_samples=counted.num_samples)
 
 
@@ -108,10 +113,12 @@ def decompress_blocks(
     """
     header = read_header(data)
     check_header(model.package, header, limits)
-    decoded = fit_blocks(_decode(model.codec, read_container(data, model.coder), through), header.num_samples)
+    container = read_container(data, model.coder)
+    decoded = fit_blocks(_decode(model.codec, container, through), header.num_samples)
     restored = resample_blocks(decoded, header.sample_rate, header.source_sample_rate)
     blocks = fit_blocks(restored, header.source_num_samples)
-    return Decompressed(header=header, blocks=iter(_Counted(blocks, header.source_num_samples, progress)))
+    counted = _Counted(blocks, header.source_num_samples, progress)
+    return Decompressed(header=header, blocks=iter(counted), metadata=container.metadata)
 
 
 def _encode(

@@ -15,6 +15,7 @@ from codec.errors import BitstreamError
 
 if TYPE_CHECKING:
     from codec.container import ScanReport
+    from codec.metadata import Metadata
 
 _PATH = click.Path(path_type=Path)
 
@@ -30,6 +31,8 @@ def inspect(file: Path) -> None:
     """
     report = _scan(file)
     click.echo(_describe(report, file.stat().st_size))
+    if report.metadata is not None:
+        click.echo("\n".join(_describe_metadata(report.metadata)))
     for problem in report.problems:
         click.echo(f"damage       {problem}")
 
@@ -79,6 +82,29 @@ def _describe(report: ScanReport, num_bytes: int) -> str:
         "blocks": f"{report.num_whole} whole, of {header.frames_per_block} frames at most" + segments,
     }
     return "\n".join(f"{name:12} {text}" for name, text in lines.items())
+
+
+def _describe_metadata(metadata: Metadata) -> list[str]:
+    """Return a line for each of the metadata, a tag's values one by one."""
+    import numpy as np
+
+    modified = None if metadata.mtime_ns is None else f"{np.datetime64(metadata.mtime_ns, 'ns')} UTC"
+    facts = {
+        "source": metadata.source_name,
+        "format": " ".join(filter(None, (metadata.format, metadata.subtype))),
+        "rate": None if metadata.sample_rate is None else f"{metadata.sample_rate} Hz",
+        "layout": metadata.channel_layout,
+        "modified": modified,
+        "sha256": metadata.source_sha256,
+    }
+    lines = [f"{name:12} {_printable(text)}" for name, text in facts.items() if text]
+    tags = ((name, value) for name, values in metadata.tags.items() for value in values)
+    return lines + [f"tag          {_printable(name)}: {_printable(value)}" for name, value in tags]
+
+
+def _printable(text: str) -> str:
+    """Replace what would move a terminal's cursor or change its colours."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _scan(file: Path) -> ScanReport:

@@ -15,6 +15,7 @@ from codec.audio import Audio, AudioLimits, Source
 from codec.chunked import WindowCoder
 from codec.compress_blocks import Progress, compress_source, decompress_blocks
 from codec.excerpt import decompress_excerpt
+from codec.metadata import Metadata
 from codec.weights import LoadedPackage
 
 
@@ -39,12 +40,13 @@ def encode_source(
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
     denoise: bool = False,
+    metadata: Metadata | None = None,
     progress: Progress | None = None,
     through: WindowCoder | None = None,
 ) -> Encoded:
     """Encode a file, or a file in memory; neither choice given means all of the codec's quantizers.
 
-    `denoise` leaves its noise out. `through` is as in codec/chunked.py.
+    `denoise` leaves its noise out. `metadata` go into the container. `through` is as in codec/chunked.py.
 
     Raises:
         AudioError: It is not audio that the codec can take.
@@ -60,6 +62,7 @@ def encode_source(
         num_quantizers=num_quantizers,
         bitrate_kbps=bitrate_kbps,
         denoise=denoise,
+        metadata=metadata,
         progress=progress,
         through=through,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from codec.audio import Audio
+    from codec.audio_blocks import Blocks
+    from codec.metadata import Metadata
     from codec.weights import LoadedPackage
 
 # Memory doesn't grow with the audio here, only the codes do.
@@ -31,6 +35,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--bitrate-kbps", type=float, help="One of the model's bitrates.")
 @click.option("--num-quantizers", type=int, help="Quantizer stages, instead of a bitrate.")
 @click.option("--denoise", is_flag=True, help="Leave noise out; for a model that was trained to.")
+@click.option("--no-metadata", is_flag=True, help="Leave out the tags and the layout of the channels.")
 def encode(
     source: Path,
     target: Path | None,
@@ -38,6 +43,7 @@ def encode(
     bitrate_kbps: float | None,
     num_quantizers: int | None,
     denoise: bool,
+    no_metadata: bool,
 ) -> None:
     """Encode the audio file IN to the container OUT, by default beside it as IN with the suffix .nac.
 
@@ -47,7 +53,7 @@ def encode(
       nacre encode speech.wav speech.nac --model speech@production --bitrate-kbps 6
 
     Without a bitrate the model's highest is used. OUT is replaced only if it is named, and by a whole file. IN and OUT
-    can be - for standard input and output.
+    can be - for standard input and output. Tags of IN, and the layout of more than two channels, go into the container.
     """
     if source != PIPE and not source.is_file():
         raise AudioError(f"there is no file '{source}'")
@@ -55,6 +61,7 @@ def encode(
     if target.suffix.lower() in AUDIO_SUFFIXES:
         raise AudioError(f"'{target.name}' is an audio file's name: give the container another, such as .nac")
     _check_target(source, target)
+    from codec.description import embedded_metadata
     from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.conversion import encode_source
@@ -71,6 +78,7 @@ def encode(
             bitrate_kbps=bitrate_kbps,
             num_quantizers=num_quantizers,
             denoise=denoise,
+            metadata=None if no_metadata else embedded_metadata(audio),
             progress=progress,
         )
     write_output(target, encoded.data)
@@ -95,8 +103,8 @@ def decode(
       nacre decode speech.nac speech.wav
       nacre decode speech.nac minute.wav --start 3600 --duration 60
 
-    OUT has the source's sample rate, channels and exact length, and is replaced only by a whole file. IN and OUT can be
-    - for standard input and output, which then is wav.
+    OUT has the source's sample rate, channels and exact length, and of its tags what the format takes. It is replaced
+    only by a whole file. IN and OUT can be - for standard input and output, which then is wav.
     """
     excerpt = start is not None or duration is not None
     if conceal and excerpt:
@@ -109,9 +117,9 @@ def decode(
     with open_input(source) as file:
         loaded = _load(model, file)
         if conceal:
-            facts = _write(target, _decode_damaged(loaded, file, source))
+            facts = _decode_damaged(loaded, file, source, target)
         elif excerpt:
-            facts = _write(target, _decode_excerpt(loaded, file, start or 0.0, duration))
+            facts = _decode_excerpt(loaded, file, source, target, start or 0.0, duration)
         else:
             facts = _decode_whole(loaded, file, target)
     click.echo(f"{target}: {facts}", err=target == PIPE)
@@ -136,51 +144,57 @@ def _load(model: str | None, container: BinaryIO) -> LoadedPackage:
 
 def _decode_whole(model: LoadedPackage, container: BinaryIO, target: Path) -> str:
     """Decode in constant memory, unless the target is a pipe, whose wav header comes first; return what was written."""
-    from codec.audio_blocks import write_blocks
-    from codec.compress import decompress
     from codec.compress_blocks import decompress_blocks
     from serving.progress import share_progress
 
-    limits = AudioLimits(max_seconds=MAX_SECONDS)
-    data = container.read()
-    if target == PIPE:
-        return _write(target, decompress(model, data, limits))
     with share_progress("decoding") as progress:
-        audio = decompress_blocks(model, data, limits, progress=progress)
+        audio = decompress_blocks(model, container.read(), AudioLimits(max_seconds=MAX_SECONDS), progress=progress)
         header = audio.header
         rate, length, channels = header.source_sample_rate, header.source_num_samples, header.channels
-        write_blocks(target, audio.blocks, sample_rate=rate, channels=channels, num_samples=length)
-    return _facts(length / rate, rate, channels)
+        return _write(target, audio.blocks, audio.metadata, rate, channels, length)
 
 
-def _write(target: Path, audio: Audio) -> str:
-    """Write to a file or standard output; return what was written."""
-    from codec.audio import audio_bytes, write_audio
-
-    if target == PIPE:
-        write_output(target, audio_bytes(audio, "wav"))
-    else:
-        write_audio(target, audio)
-    return _facts(audio.seconds, audio.sample_rate, audio.channels)
-
-
-def _facts(seconds: float, sample_rate: int, channels: int) -> str:
-    return f"{seconds:.2f} s, {sample_rate} Hz, {channels} channel(s)"
-
-
-def _decode_excerpt(model: LoadedPackage, container: BinaryIO, start: float, duration: float | None) -> Audio:
+def _decode_excerpt(
+    model: LoadedPackage, container: BinaryIO, source: Path, target: Path, start: float, duration: float | None
+) -> str:
+    from codec.container import ContainerReader
     from codec.excerpt import decompress_excerpt
 
-    return decompress_excerpt(model, container, start_s=start, duration_s=duration)
+    audio = decompress_excerpt(model, container, start_s=start, duration_s=duration)
+    try:
+        metadata = ContainerReader(container).read_metadata()
+    except BitstreamError as error:
+        click.echo(f"{source}: {error}", err=True)
+        metadata = None
+    return _write_audio(target, audio, metadata)
 
 
-def _decode_damaged(model: LoadedPackage, container: BinaryIO, source: Path) -> Audio:
+def _decode_damaged(model: LoadedPackage, container: BinaryIO, source: Path, target: Path) -> str:
     from codec.excerpt import decompress_damaged
 
     concealed = decompress_damaged(model, container.read())
     for problem in concealed.report.problems:
         click.echo(f"{source}: {problem}", err=True)
-    return concealed.audio
+    return _write_audio(target, concealed.audio, concealed.report.metadata)
+
+
+def _write_audio(target: Path, audio: Audio, metadata: Metadata | None) -> str:
+    rate, channels = audio.sample_rate, audio.channels
+    return _write(target, [audio.samples], metadata, rate, channels, audio.num_samples)
+
+
+def _write(
+    target: Path, blocks: Blocks, metadata: Metadata | None, sample_rate: int, channels: int, num_samples: int
+) -> str:
+    """Write to a file or standard output; return what was written."""
+    from codec.audio_blocks import write_blocks, write_blocks_as
+
+    buffer = io.BytesIO()
+    write = partial(write_blocks_as, "wav", buffer) if target == PIPE else partial(write_blocks, target)
+    write(blocks, sample_rate=sample_rate, channels=channels, num_samples=num_samples, metadata=metadata)
+    if target == PIPE:
+        write_output(target, buffer.getvalue())
+    return f"{num_samples / sample_rate:.2f} s, {sample_rate} Hz, {channels} channel(s)"
 
 
 def _beside(source: Path) -> Path:

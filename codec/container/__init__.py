@@ -1,6 +1,7 @@
 """The bitstream container, version 1 (`.nac`): bytes in, codes out. docs/container.md is its standard.
 
     header   what made it, and how: magic, version, features, fixed fields, codec name, CRC-32C    header.py
+    metadata only if there are any: tags and facts of the source as JSON, CRC-32C                  section.py
     blocks   each alone decodable: marker, index, flags, length, CRC-32C, codes of about a second  block.py
     footer   totals, and where every 16th block lies: offsets, lengths, CRC-32C, end magic         footer.py
 
@@ -18,7 +19,7 @@ scales [S, N] float32, N segments.
 
 from codec.container.block import fit_block
 from codec.container.header import FINGERPRINT_BYTES, MAX_NAME_BYTES, VERSION, Header
-from codec.container.reader import ContainerReader, read_header
+from codec.container.reader import ContainerReader, read_header, read_metadata
 from codec.container.recovery import Recovered, recover_container
 from codec.container.scan import BadStretch, ScanReport, scan_container
 from codec.container.stream import Container, ContainerStream, read_container
@@ -40,6 +41,7 @@ __all__ = [
     "fit_block",
     "read_container",
     "read_header",
+    "read_metadata",
     "recover_container",
     "scan_container",
     "write_container",

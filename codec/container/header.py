@@ -9,6 +9,7 @@ import google_crc32c
 
 from codec.bitpack import packed_size
 from codec.errors import BitstreamError
+from codec.metadata import MAX_METADATA_BYTES
 from codec.segmentation import Segmentation
 
 MAGIC = b"\x89NAC"
@@ -16,7 +17,8 @@ VERSION = 1
 # Feature bits.
 ENTROPY_CODED = 0x01
 SEGMENTED = 0x02
-KNOWN_FEATURES = ENTROPY_CODED | SEGMENTED
+DESCRIBED = 0x04
+KNOWN_FEATURES = ENTROPY_CODED | SEGMENTED | DESCRIBED
 FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 64
 # A block's length is 16 bits; a short block spends 2 bytes on its number of frames.
@@ -27,9 +29,10 @@ PREFIX = struct.Struct("<4sBBH")  # magic, version, features, header length
 _FIELDS = struct.Struct("<8sIIIHBBBBH")
 _CODER = struct.Struct("<8s")  # after the name, in an entropy-coded container
 _OVERLAP = struct.Struct("<I")  # after that, in a segmented one
+_METADATA = struct.Struct("<I")  # after that, in one with metadata: their length
 _CRC = struct.Struct("<I")
 _SMALLEST = PREFIX.size + _FIELDS.size + _CRC.size
-MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES + _CODER.size + _OVERLAP.size
+MAX_HEADER_BYTES = _SMALLEST + MAX_NAME_BYTES + _CODER.size + _OVERLAP.size + _METADATA.size
 _CONTRADICTION = "the header's fields contradict each other: whoever wrote it has a fault"
 
 
@@ -45,6 +48,9 @@ class Header:
 
     Where blocks are segments, which were coded on their own, each begins `overlap` samples before the end of the one
     before it; None where they are not, and the frames of one block go on in the next.
+
+    `metadata_bytes` is the length of the metadata's text, which stands between the header and the first block; 0
+    without any.
     """
 
     codec_name: str
@@ -61,6 +67,7 @@ class Header:
     frames_per_block: int
     coder: bytes = b""
     overlap: int | None = None
+    metadata_bytes: int = 0
 
     @property
     def segmentation(self) -> Segmentation:
@@ -132,6 +139,12 @@ class Opening:
     num_bytes: int
     checksum: int
 
+    @property
+    def blocks_start(self) -> int:
+        """Where the first block begins: after the header, and the metadata with their checksum if there are any."""
+        length = self.header.metadata_bytes
+        return self.num_bytes + (length + _CRC.size if length else 0)
+
 
 def write_header(header: Header) -> bytes:
     """Return the header's bytes; its totals are not among them.
@@ -141,6 +154,7 @@ def write_header(header: Header) -> bytes:
     """
     name = header.codec_name.encode()
     features = (ENTROPY_CODED if header.coder else 0) | (0 if header.overlap is None else SEGMENTED)
+    features |= DESCRIBED if header.metadata_bytes else 0
     try:
         fields = _FIELDS.pack(
             header.fingerprint,
@@ -155,6 +169,7 @@ def write_header(header: Header) -> bytes:
             header.frames_per_block,
         )
         extension = header.coder + (b"" if header.overlap is None else _OVERLAP.pack(header.overlap))
+        extension += _METADATA.pack(header.metadata_bytes) if header.metadata_bytes else b""
     except struct.error as error:
         raise ValueError(f"a field of the header is out of range ({error})") from None
     if len(header.fingerprint) != FINGERPRINT_BYTES or not _agrees(header):
@@ -210,10 +225,9 @@ def _parse_fields(body: bytes) -> Header:
         text = name.decode()
     except UnicodeDecodeError:
         raise BitstreamError("the header's codec name is not UTF-8") from None
-    coder_bytes = _CODER.size if features & ENTROPY_CODED else 0
-    overlap_bytes = _OVERLAP.size if features & SEGMENTED else 0
-    if len(name) != name_bytes or len(extension) != coder_bytes + overlap_bytes:
+    if len(name) != name_bytes:
         raise BitstreamError(_CONTRADICTION)
+    coder, overlap, metadata_bytes = _parse_extension(extension, features)
     header = Header(
         codec_name=text,
         fingerprint=fingerprint,
@@ -227,12 +241,28 @@ def _parse_fields(body: bytes) -> Header:
         codebook_size=size,
         hop_length=hop,
         frames_per_block=block,
-        coder=extension[:coder_bytes],
-        overlap=_OVERLAP.unpack(extension[coder_bytes:])[0] if features & SEGMENTED else None,
+        coder=coder,
+        overlap=overlap,
+        metadata_bytes=metadata_bytes,
     )
     if not _agrees(header):
         raise BitstreamError(_CONTRADICTION)
     return header
+
+
+def _parse_extension(extension: bytes, features: int) -> tuple[bytes, int | None, int]:
+    """Parse what the features add: the coder, the overlap of segments, and the length of the metadata."""
+    present = {_CODER: features & ENTROPY_CODED, _OVERLAP: features & SEGMENTED, _METADATA: features & DESCRIBED}
+    if len(extension) != sum(field.size for field, there in present.items() if there):
+        raise BitstreamError(_CONTRADICTION)
+    values, start = [], 0
+    for field, there in present.items():
+        values.append(field.unpack_from(extension, start)[0] if there else None)
+        start += field.size if there else 0
+    coder, overlap, metadata_bytes = values
+    if metadata_bytes == 0:
+        raise BitstreamError(_CONTRADICTION)
+    return coder or b"", overlap, metadata_bytes or 0
 
 
 def _agrees(header: Header) -> bool:
@@ -247,4 +277,5 @@ def _agrees(header: Header) -> bool:
         and block_bytes <= MAX_BLOCK_BYTES
         and len(header.coder) in (0, _CODER.size)
         and 2 * (header.overlap or 0) <= header.frames_per_block * header.hop_length
+        and header.metadata_bytes <= MAX_METADATA_BYTES
     )

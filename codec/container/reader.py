@@ -25,8 +25,10 @@ from codec.container.block import (
 from codec.container.coder import BlockCoder
 from codec.container.footer import INDEX_STEP, find_footer
 from codec.container.header import MAX_HEADER_BYTES, Header, parse_header
+from codec.container.section import parse_section
 from codec.container.stream import read_all, read_up_to
 from codec.errors import BitstreamError
+from codec.metadata import Metadata
 
 
 class ContainerReader:
@@ -48,8 +50,16 @@ class ContainerReader:
         if max(self._footer.offsets, default=0) >= self._blocks_end:
             raise BitstreamError("the footer contradicts the blocks: whoever wrote it has a fault")
         least, most = blocks_bytes(self.header)
-        if not least <= self._blocks_end - self._opening.num_bytes <= most:
+        if not least <= self._blocks_end - self._opening.blocks_start <= most:
             raise BitstreamError("the container is cut short: its blocks don't take the bytes that its footer implies")
+
+    def read_metadata(self) -> Metadata | None:
+        """Return the metadata, if the container has any.
+
+        Raises:
+            BitstreamError: They are damaged, or were written wrong.
+        """
+        return parse_section(self._opening, self._read_at(self._opening.num_bytes, self._opening.blocks_start))
 
     def read_frames(self, start: int, count: int) -> NDArray[np.int64]:
         """Return the codes [S, K, count] from frame `start` on, reading only the blocks that hold them.
@@ -89,7 +99,7 @@ class ContainerReader:
     def _find_block(self, index: int) -> int:
         """Return where block `index` begins: from the index to the last listed one before it, then along lengths."""
         entry = index // INDEX_STEP
-        offset = self._footer.offsets[entry - 1] if entry else self._opening.num_bytes
+        offset = self._footer.offsets[entry - 1] if entry else self._opening.blocks_start
         for passed in range(entry * INDEX_STEP, index):
             block = parse_block_header(self._read_at(offset, offset + BLOCK_HEADER.size))
             if block is None or block.number != passed % INDEX_MODULUS:
@@ -120,3 +130,12 @@ def read_header(data: bytes) -> Header:
         BitstreamError: Not a container, of another version, cut short, or its header or footer is damaged.
     """
     return ContainerReader(io.BytesIO(data)).header
+
+
+def read_metadata(data: bytes) -> Metadata | None:
+    """Return the metadata of a whole container, if it has any, without a look at its blocks.
+
+    Raises:
+        BitstreamError: Not a container, cut short, or its header, footer or metadata are damaged.
+    """
+    return ContainerReader(io.BytesIO(data)).read_metadata()

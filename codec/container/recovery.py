@@ -22,6 +22,7 @@ from codec.container.header import MAX_HEADER_BYTES, Header, Opening, parse_head
 from codec.container.scan import Data, ScanReport, locate_footer, scan_container, whole_blocks
 from codec.container.stream import read_all
 from codec.errors import BitstreamError
+from codec.metadata import Metadata
 
 MAX_MISSING_CODES = 1 << 22
 
@@ -39,6 +40,11 @@ class Recovered:
     def header(self) -> Header:
         """The header, with the totals of the footer or else of what was found."""
         return self.report.header
+
+    @property
+    def metadata(self) -> Metadata | None:
+        """The metadata, if there are any and they are whole."""
+        return self.report.metadata
 
 
 def recover_container(data: Data, coder: BlockCoder | None = None) -> Recovered:

@@ -23,7 +23,9 @@ from codec.container.block import (
 )
 from codec.container.footer import END_MAGIC, FOOTER_MARKER, INDEX_STEP, Footer, find_footer
 from codec.container.header import MAX_HEADER_BYTES, Header, Opening, parse_header
+from codec.container.section import parse_section
 from codec.errors import BitstreamError
+from codec.metadata import Metadata
 
 Data = bytes | mmap.mmap
 
@@ -46,14 +48,15 @@ class BadStretch:
 class ScanReport:
     """What a scan found.
 
-    Without a footer, the totals in `header` are those of what was found. `faults` are what is wrong other than in
-    blocks, one sentence each.
+    Without a footer, the totals in `header` are those of what was found. `metadata` are there if they are whole.
+    `faults` are what is wrong other than in blocks, one sentence each.
     """
 
     header: Header
     num_whole: int
     bad: tuple[BadStretch, ...]
     faults: tuple[str, ...]
+    metadata: Metadata | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -77,7 +80,7 @@ class WholeBlock:
 
 @dataclass
 class _Findings:
-    """What a walk over the blocks adds up to; `end` is where its last whole block ends.
+    """What a walk over the blocks adds up to; `end` is where its last whole block ends, at first where they begin.
 
     `num_samples` are the most that agree with the frames of all blocks found; a short one, which lies at the very end,
     sets a `limit`.
@@ -127,14 +130,15 @@ def scan_container(data: Data) -> ScanReport:
     opening = parse_header(data[:MAX_HEADER_BYTES])
     footer, end = locate_footer(opening, data)
     header = footer.complete(opening.header) if footer else opening.header
-    findings = _Findings(opening.num_bytes)
+    metadata, faults = _read_metadata(opening, data)
+    findings = _Findings(opening.blocks_start)
     for block in whole_blocks(opening, data, footer, end):
         findings.add(block, header)
-    faults = [] if footer else ["it has no whole footer: it is cut short, or its end is damaged"]
     if footer:
         findings.skip_to(header.num_blocks)
         faults += _footer_faults(findings, footer, end, len(data))
     else:
+        faults.append("it has no whole footer: it is cut short, or its end is damaged")
         header = _found_totals(header, findings.num_samples)
         findings.skip_to(findings.expected + _lost_blocks(header, findings, data))
     return ScanReport(
@@ -142,6 +146,7 @@ def scan_container(data: Data) -> ScanReport:
         num_whole=findings.num_whole,
         bad=tuple(_stretch(header, *gap) for gap in findings.gaps),
         faults=tuple(faults),
+        metadata=metadata,
     )
 
 
@@ -149,7 +154,8 @@ def whole_blocks(opening: Opening, data: Data, footer: Footer | None, end: int) 
     """Yield the blocks before `end` whose checksum holds, in order."""
     header = footer.complete(opening.header) if footer else opening.header
     largest = block_bytes(header, header.frames_per_block) + 2
-    position, expected = opening.num_bytes, 0
+    # Where metadata are damaged, bytes may be missing, and the first block lie before its place.
+    position, expected = opening.num_bytes if _read_metadata(opening, data)[1] else opening.blocks_start, 0
     while 0 <= position < end:
         found = _try_block(opening, data[position : min(end, position + largest)], expected, position)
         if found is None or (footer and not _fits(header, found.block)):
@@ -168,6 +174,14 @@ def locate_footer(opening: Opening, data: Data) -> tuple[Footer | None, int]:
         return find_footer(opening, lambda start, stop: data[start:stop], last + len(END_MAGIC))
     except BitstreamError:
         return None, len(data)
+
+
+def _read_metadata(opening: Opening, data: Data) -> tuple[Metadata | None, list[str]]:
+    """Return the metadata if there are any and they are whole, and what is wrong with them."""
+    try:
+        return parse_section(opening, data[opening.num_bytes : opening.blocks_start]), []
+    except BitstreamError as error:
+        return None, [str(error)]
 
 
 def _try_block(opening: Opening, data: bytes, expected: int, start: int) -> WholeBlock | None:
@@ -192,7 +206,7 @@ def _fits(header: Header, block: CheckedBlock) -> bool:
 def _footer_faults(findings: _Findings, footer: Footer, end: int, size: int) -> list[str]:
     faults = []
     stray = findings.stray_bytes + end - findings.end
-    if stray and not findings.gaps:
+    if stray > 0 and not findings.gaps:
         faults.append(f"{stray} bytes between the blocks belong to none")
     if not stray and not findings.gaps and footer.offsets != tuple(findings.offsets):
         faults.append("the index doesn't say where the blocks are")
@@ -215,7 +229,7 @@ def _lost_blocks(header: Header, findings: _Findings, data: Data) -> int:
     Entropy-coded blocks differ in size: then it is an estimate, from those found.
     """
     num_bytes = len(data) - findings.end
-    if num_bytes == 0 or data[findings.end : findings.end + len(FOOTER_MARKER)] == FOOTER_MARKER:
+    if num_bytes <= 0 or data[findings.end : findings.end + len(FOOTER_MARKER)] == FOOTER_MARKER:
         return 0
     usual = block_bytes(header, header.frames_per_block)
     if header.coder and findings.num_whole:

@@ -28,7 +28,9 @@ from codec.container.block import (
 from codec.container.coder import BlockCoder
 from codec.container.footer import FOOTER_MARKER, INDEX_STEP, footer_bytes, parse_footer
 from codec.container.header import PREFIX, Header, header_length, parse_header
+from codec.container.section import parse_section
 from codec.errors import BitstreamError
+from codec.metadata import Metadata
 
 # Blocks that are entropy-decoded side by side, and the codes they hold at most.
 MAX_TOGETHER = 128
@@ -37,18 +39,22 @@ MAX_CODES_TOGETHER = 1 << 20
 
 @dataclass(frozen=True)
 class Container:
-    """A parsed container: its `header`, all its `codes` [S, K, L], and the `scales` [S, N] of its segments, if any."""
+    """A parsed container: its `header`, all its `codes` [S, K, L], the `scales` [S, N] of its segments, its metadata.
+
+    There are no scales where blocks are not segments.
+    """
 
     header: Header
     codes: NDArray[np.int64]
     scales: NDArray[np.float32]
+    metadata: Metadata | None = None
 
 
 class ContainerStream:
     """Reads one container from `file`, holding one block at a time.
 
-    `header` is there at once; its totals are 0 until iteration has ended well. An entropy-coded container needs its
-    `coder`.
+    `header` and `metadata`, if any, are there at once; the header's totals are 0 until iteration has ended well. An
+    entropy-coded container needs its `coder`.
 
     Raises:
         BitstreamError: Not a container, of another version, cut short or damaged.
@@ -65,6 +71,8 @@ class ContainerStream:
         self._offsets: list[int] = []
         self._num_frames = 0
         self._short: list[int] = []
+        section = self._read(self._opening.blocks_start - len(data))
+        self.metadata = parse_section(self._opening, section)
 
     def __iter__(self) -> Iterator[Block]:
         """Yield each block; only the last, of segments the last two, may hold fewer than `frames_per_block` frames.
@@ -134,7 +142,8 @@ def read_container(data: bytes, coder: BlockCoder | None = None) -> Container:
     stream = ContainerStream(io.BytesIO(data))
     blocks = list(read_all(stream.header, stream.checked_blocks(), coder))
     codes = np.concatenate([block.codes for block in blocks], axis=2)
-    return Container(stream.header, codes, np.concatenate([block.scales for block in blocks], axis=1))
+    scales = np.concatenate([block.scales for block in blocks], axis=1)
+    return Container(stream.header, codes, scales, stream.metadata)
 
 
 def read_all(header: Header, blocks: Iterable[CheckedBlock], coder: BlockCoder | None) -> Iterator[Block]:

@@ -16,21 +16,26 @@ from codec.container.block import Block, blocks_bytes, write_block
 from codec.container.coder import BlockCoder, require_coder
 from codec.container.footer import INDEX_STEP, Footer, footer_bytes, write_footer
 from codec.container.header import Header, parse_header, write_header
+from codec.container.section import write_section
+from codec.metadata import Metadata
 
 
 class ContainerWriter:
     """Writes one container to `file`, which it leaves open.
 
     The totals in `header` are not used: `close` is told them. The bytes don't depend on how the frames are divided
-    over calls of `write`. A header that names a coder needs that coder. Without `close` the container is cut short, and
-    readers say so.
+    over calls of `write`. A header that names a coder needs that coder, and one that counts `metadata_bytes` that
+    metadata. Without `close` the container is cut short, and readers say so.
     """
 
-    def __init__(self, file: BinaryIO, header: Header, coder: BlockCoder | None = None) -> None:
+    def __init__(
+        self, file: BinaryIO, header: Header, coder: BlockCoder | None = None, metadata: Metadata | None = None
+    ) -> None:
         self._file = file
         self._coder = require_coder(header, coder) if header.coder else None
         data = write_header(header)
         self._opening = parse_header(data)
+        data += write_section(self._opening, b"" if metadata is None else metadata.to_json())
         self._pending = np.empty((header.num_streams, header.num_quantizers, 0), np.int64)
         self._num_blocks = 0
         self._num_frames = 0
@@ -134,19 +139,20 @@ def write_container(
     codes: NDArray[np.int64],
     scales: NDArray[np.float32] | None = None,
     coder: BlockCoder | None = None,
+    metadata: Metadata | None = None,
 ) -> bytes:
     """Return the container's bytes for `codes` [S, K, L] and, where blocks are segments, `scales` [S, N].
 
-    `coder` is the one that the header names, if any.
+    `coder` is the one that the header names, if any, and `metadata` those whose bytes it counts.
 
     Raises:
-        ValueError: They don't have the header's shape, or a value is out of range.
+        ValueError: They don't have the header's shape or length, or a value is out of range.
     """
     shape = (header.num_streams, header.num_quantizers, header.num_frames)
     if codes.shape != shape:
         raise ValueError(f"codes have shape {codes.shape}, but the header says {shape}")
     buffer = io.BytesIO()
-    writer = ContainerWriter(buffer, header, coder)
+    writer = ContainerWriter(buffer, header, coder, metadata)
     if header.overlap is None:
         writer.write(codes)
     else:
@@ -157,7 +163,8 @@ def write_container(
 
 def container_bytes(header: Header) -> int:
     """Return the size of a container of packed codes with this header and its totals."""
-    return len(write_header(header)) + blocks_bytes(header)[1] + footer_bytes(header.num_blocks)
+    opening = parse_header(write_header(header))
+    return opening.blocks_start + blocks_bytes(header)[1] + footer_bytes(header.num_blocks)
 
 
 def _write_segments(

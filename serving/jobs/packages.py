@@ -145,4 +145,4 @@ class PackageConverter:
 def _write(target: Path, blocks: Blocks, output: OutputParameters, **facts: int) -> None:
     from codec.audio_blocks import write_blocks_as
 
-    write_blocks_as(output.format, target, blocks, subtype=output.subtype, **facts)
+    write_blocks_as(output.format, target, blocks, subtype=output.subtype, metadata=None, **facts)

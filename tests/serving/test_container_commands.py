@@ -1,5 +1,6 @@
 """`nacre inspect`, `verify`, pipes, and decoding parts of a container or of a damaged one."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -7,8 +8,26 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+from codec.container import Header, write_container
 from codec.errors import AudioError, BitstreamError
+from codec.metadata import Metadata
 from nacre import cli
+
+HEADER = Header(
+    codec_name="tiny",
+    fingerprint=bytes(8),
+    sample_rate=8_000,
+    num_samples=5,
+    source_sample_rate=8_000,
+    source_num_samples=5,
+    channels=1,
+    num_streams=1,
+    num_quantizers=1,
+    codebook_size=16,
+    hop_length=32,
+    frames_per_block=250,
+)
+DAMAGE = "the metadata fail their checksum: the container is damaged, its audio perhaps not"
 
 
 @pytest.fixture
@@ -48,6 +67,36 @@ def test_inspect_shows_what_a_container_holds(run, container):
         assert fact in result.output
     assert "5 whole" in result.output
     assert "damage" not in result.output
+
+
+def test_inspect_shows_the_metadata_and_no_more_than_a_terminal_should(run, tmp_path):
+    text = Metadata(
+        tags={"artist": ("Anna", "Bob"), "title": ("a\x1b[31m\nb",)},
+        source_name="tapes/a.wav",
+        mtime_ns=1_700_000_000_000_000_001,
+        format="wav",
+        subtype="pcm_24",
+        sample_rate=8_000,
+        channel_layout="FL+FR+FC",
+    )
+    header = dataclasses.replace(HEADER, metadata_bytes=len(text.to_json()))
+    (tmp_path / "a.nac").write_bytes(write_container(header, np.zeros((1, 1, 1), np.int64), metadata=text))
+    assert run("inspect", tmp_path / "a.nac", model=False).output.splitlines()[8:] == [
+        "source       tapes/a.wav",
+        "format       wav pcm_24",
+        "rate         8000 Hz",
+        "layout       FL+FR+FC",
+        "modified     2023-11-14T22:13:20.000000001 UTC",
+        "tag          artist: Anna",
+        "tag          artist: Bob",
+        "tag          title: a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}b",
+    ]
+    data = bytearray((tmp_path / "a.nac").read_bytes())
+    data[data.index(b"Anna")] ^= 1
+    (tmp_path / "a.nac").write_bytes(data)
+    assert run("inspect", tmp_path / "a.nac", model=False).output.splitlines()[8:] == [f"damage       {DAMAGE}"]
+    result = run("verify", tmp_path / "a.nac", model=False)
+    assert (result.exit_code, result.output) == (1, f"{tmp_path / 'a.nac'}: {DAMAGE}\n")
 
 
 def test_verify_names_each_bad_block_and_its_time(run, container, tmp_path):

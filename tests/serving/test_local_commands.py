@@ -2,11 +2,15 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
 
+from codec.container import read_metadata
+from codec.description import embedded_metadata
 from codec.errors import AudioError, BitrateError, BitstreamError, ModelMismatchError, NacreError, UnknownModelError
+from codec.metadata import Metadata
 from nacre import cli
 from registry.registry import Registry
 
@@ -146,3 +150,64 @@ def test_a_container_without_a_name_lies_beside_the_audio_and_replaces_nothing(s
     assert run("encode", speech, container, "--num-quantizers", 1).exit_code == 0
     assert container.read_bytes() != before
     assert run("encode", "-").exit_code == 2
+
+
+@pytest.fixture
+def tagged(tmp_path):
+    """Two channels, and tags of which one is no field of a wav file."""
+    return write_tagged(tmp_path / "tagged.flac", channels=2)
+
+
+def write_tagged(path, channels):
+    with soundfile.SoundFile(path, "w", 8_000, channels) as file:
+        file.title, file.artist, file.license = "Schöner Klang", "Anna", "CC0"
+        file.write(0.1 * np.random.default_rng(0).standard_normal((9_000, channels)))
+    return path
+
+
+def test_tags_and_layout_go_into_the_container_and_back(nacre, tmp_path):
+    nacre("encode", write_tagged(tmp_path / "tagged.flac", channels=6), tmp_path / "a.nac")
+    metadata = read_metadata((tmp_path / "a.nac").read_bytes())
+    tags = {"artist": ("Anna",), "license": ("CC0",), "title": ("Schöner Klang",)}
+    assert metadata == Metadata(tags=tags, channel_layout="FL+FR+FC+LFE+BL+BR")
+    for name, words, kept in (
+        ("a.flac", (), tags),
+        ("a.wav", ("--start", 1), {name: tags[name] for name in ("artist", "title")}),
+        ("b.wav", ("--conceal",), {name: tags[name] for name in ("artist", "title")}),
+    ):
+        assert nacre("decode", tmp_path / "a.nac", tmp_path / name, *words).exit_code == 0
+        assert embedded_metadata(tmp_path / name) == Metadata(tags=kept, channel_layout=metadata.channel_layout)
+    nacre("decode", tmp_path / "a.nac", tmp_path / "a.mp3")
+    assert soundfile.info(tmp_path / "b.wav").frames == 9_000
+
+
+def test_metadata_can_be_left_out(nacre, client, tagged, tmp_path):
+    nacre("encode", tagged, tmp_path / "a.nac", "--no-metadata")
+    data = (tmp_path / "a.nac").read_bytes()
+    assert read_metadata(data) is None
+    assert client.post("/v1/encode", content=tagged.read_bytes()).content == data
+
+
+def test_a_container_with_metadata_is_served_too(nacre, client, tagged, tmp_path):
+    nacre("encode", tagged, tmp_path / "a.nac")
+    nacre("encode", tagged, tmp_path / "b.nac", "--no-metadata")
+    answers = [client.post("/v1/decode", content=(tmp_path / name).read_bytes()) for name in ("a.nac", "b.nac")]
+    assert answers[0].status_code == 200
+    assert answers[0].content == answers[1].content
+
+
+def test_damaged_metadata_cost_a_word_and_no_audio(nacre, tagged, tmp_path):
+    nacre("encode", tagged, tmp_path / "a.nac")
+    nacre("encode", tagged, tmp_path / "b.nac", "--no-metadata")
+    data = bytearray((tmp_path / "a.nac").read_bytes())
+    data[data.index(b"Anna")] ^= 1
+    (tmp_path / "a.nac").write_bytes(data)
+    assert "metadata fail their checksum" in refusal(
+        nacre("decode", tmp_path / "a.nac", tmp_path / "a.wav"), BitstreamError
+    )
+    for words in (("--conceal",), ("--start", 0)):
+        result = nacre("decode", tmp_path / "a.nac", tmp_path / "a.wav", *words)
+        assert result.exit_code == 0
+        assert "metadata fail their checksum" in result.stderr
+        nacre("decode", tmp_path / "b.nac", tmp_path / "b.wav", *words)
+        assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
