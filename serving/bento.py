@@ -96,7 +96,7 @@ def _requires(name: str) -> list[str]:
 
 
 def _stage(context: Path, package: Package) -> None:
-    """Lay out what the Bento holds: the rooms, and the package where serving/service.py looks for it."""
+    """Lay out what the Bento holds: the rooms, and the package where serving/assembly.py looks for it."""
     for room in ROOMS:
         shutil.copytree(ROOT / room, context / room, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (context / PACKAGE).mkdir()
