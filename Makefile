@@ -18,7 +18,7 @@ setup: $(READY) ## Create .venv and install everything, pinned; a CPU build of t
 $(READY): pyproject.toml constraints.txt docker/install.sh
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Nacre needs Python 3.11 or 3.12, not {v[0]}.{v[1]}: make PYTHON=python3.11 setup")'
 	$(PYTHON) -m venv $(VENV)
-	sh docker/install.sh $(BIN)/python --editable '.[serving,training,m4a,onnx,retrain,s3]' --group dev
+	sh docker/install.sh $(BIN)/python --editable '.[serving,training,m4a,onnx,retrain,s3,tokens,ray]' --group dev
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[metrics]' \
 		|| echo "PESQ and ViSQOL are left out of validation: building them needs a C and C++ compiler"
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-deps distillmos xls-r-sqa

@@ -31,8 +31,8 @@ COMMANDS = {
     "inspect": ("serving.container_commands:inspect", "Show what a container holds."),
     "verify": ("serving.container_commands:verify", "Check every block of containers."),
     "transcode": (
-        "serving.transcode_commands:transcode",
-        "Encode a folder of audio, mirrored and resumable.",
+        "serving.transcode.commands:transcode",
+        "Encode an archive of audio of any size, exactly once.",
     ),
 }
 

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from codec.weights import load_package, write_package
 from nacre import cli
-from serving.transcode import Settings, transcode_tree
+from serving.transcode.settings import Settings
 from tiny import segmented_codec
+from transcoding import transcode_inline
 
 LENGTH = 4321
 
@@ -80,8 +81,8 @@ def test_folders_are_transcoded_and_mono_is_named(stereo, clip, tmp_path, make_a
     clip.rename(archive / "clip.wav")
     (archive / "mono.wav").write_bytes(make_audio(channels=1))
     model = load_package(stereo)
-    summary = transcode_tree(model, archive, tmp_path / "coded", Settings(num_quantizers=2))
-    assert summary.done == 1
-    assert [record.reason for record in summary.failed] == ["the audio has 1 channels; 'stereo' codes 2 at a time"]
-    assert transcode_tree(model, tmp_path / "coded", tmp_path / "decoded", Settings(decode=True)).done == 1
+    tally = transcode_inline(model, archive, tmp_path / "coded")
+    assert tally.done == 1
+    assert [record.reason for record in tally.failures] == ["the audio has 1 channels; 'stereo' codes 2 at a time"]
+    assert transcode_inline(model, tmp_path / "coded", tmp_path / "decoded", Settings(decode=True)).done == 1
     assert soundfile.info(tmp_path / "decoded" / "clip.wav").frames == LENGTH

@@ -1,0 +1,62 @@
+"""What goes to workers and comes back: jobs, tasks and outcomes, all plain values that can be pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from codec.audio import AudioLimits
+from serving.transcode.entry import Entry
+from serving.transcode.settings import Settings
+
+# A file that takes constant memory may be this long.
+MAX_SECONDS = 100 * 3600.0
+
+# `unchanged`: the content is the known one, so nothing was done. `blocked`: the output can't be written, which is not
+# the file's fault, and all work has to stop.
+Status = Literal["done", "unchanged", "failed", "blocked"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that a worker needs to know, on any machine that sees `target`.
+
+    `package` is the model's directory, verified. `target` is the local path or fsspec URL under which outputs go.
+    `scratch` is a folder for what has to be a file for a while; it is made where a worker needs it.
+    """
+
+    package: Path
+    settings: Settings
+    target: str
+    scratch: Path
+    limits: AudioLimits = field(default_factory=lambda: AudioLimits(max_seconds=MAX_SECONDS))
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One entry's work: its output goes to `payload`, a name under the job's target.
+
+    With `known_sha256`, an entry of that very content needs no work.
+    """
+
+    entry: Entry
+    payload: str
+    known_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a task; `source` is its entry's name.
+
+    What is done has `seconds` of audio, the checksums of both sides, and the output's size; what is not has a `reason`.
+    """
+
+    source: str
+    status: Status
+    reason: str | None = None
+    seconds: float | None = None
+    source_sha256: str | None = None
+    output_bytes: int | None = None
+    output_sha256: str | None = None
