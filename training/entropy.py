@@ -158,9 +158,9 @@ def measure_saving(coder: EntropyCoder, blocks: NDArray[np.int64]) -> dict[int, 
     bits = (coder.codebook_size - 1).bit_length()
     saving = {}
     for stages in range(1, blocks.shape[2] + 1):
-        parts = [block[:, :stages].T[None] for block in blocks]
-        packed = sum(packed_size(part.size, bits) for part in parts)
-        saving[stages] = 1 - sum(len(coder.encode(part)) for part in parts) / packed
+        codes = blocks[:, :, :stages].swapaxes(1, 2)[:, None]
+        packed = len(codes) * packed_size(codes[0].size, bits)
+        saving[stages] = 1 - sum(map(len, coder.encode(codes))) / packed
     return saving
 
 

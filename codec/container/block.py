@@ -9,7 +9,7 @@ Axes: codes [S, K, frames]; scales [S, 1], or [S, 0] where blocks are not segmen
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -86,21 +86,15 @@ def blocks_bytes(header: Header) -> tuple[int, int]:
     return header.num_blocks * (BLOCK_HEADER.size + 1) if header.coder else most, most
 
 
-def write_block(opening: Opening, block: Block, index: int, coder: BlockCoder | None = None) -> bytes:
-    """Return block `index`; codes and scales were checked before, and the coder is the header's."""
-    header, frames = opening.header, block.codes.shape[2]
-    flags = 0 if frames == header.frames_per_block else SHORT
-    data = pack(block.codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code)
-    if coder is not None:
-        message = coder.encode(block.codes)
-        if len(message) < len(data) and block.codes.size <= MAX_CODES_PER_BYTE * len(message):
-            data = message
-        else:
-            flags |= PACKED
-    payload = _FRAMES.pack(frames) if flags & SHORT else b""
-    payload += block.scales.astype(_SCALE).tobytes() + data
-    checksum = _checksum(opening, index, flags, payload)
-    return BLOCK_HEADER.pack(BLOCK_MARKER, index % INDEX_MODULUS, flags, len(payload), checksum) + payload
+def write_blocks(
+    opening: Opening, blocks: Sequence[Block], index: int, coder: BlockCoder | None = None
+) -> Iterator[bytes]:
+    """Yield blocks of as many frames each, from `index` on; they were checked before, the coder is the header's."""
+    messages: Sequence[bytes | None] = [None] * len(blocks)
+    if coder is not None and blocks:
+        messages = coder.encode(np.stack([block.codes for block in blocks]))
+    for number, (block, message) in enumerate(zip(blocks, messages, strict=True), start=index):
+        yield _write_block(opening, block, number, message)
 
 
 def parse_block_header(data: bytes) -> BlockHeader | None:
@@ -146,6 +140,22 @@ def read_blocks(header: Header, blocks: Sequence[CheckedBlock], coder: BlockCode
         parts = _decode(header, group, require_coder(header, coder)) if frames else [_unpack(header, b) for b in group]
         codes |= {block.index: part for block, part in zip(group, parts, strict=True)}
     return [Block(codes[block.index], block.scales) for block in blocks]
+
+
+def _write_block(opening: Opening, block: Block, index: int, message: bytes | None) -> bytes:
+    """Return a block of what is smaller, its message, of an entropy-coded container, or packed codes."""
+    header, frames = opening.header, block.codes.shape[2]
+    flags = 0 if frames == header.frames_per_block else SHORT
+    data = pack(block.codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code)
+    if message is not None:
+        if len(message) < len(data) and block.codes.size <= MAX_CODES_PER_BYTE * len(message):
+            data = message
+        else:
+            flags |= PACKED
+    payload = _FRAMES.pack(frames) if flags & SHORT else b""
+    payload += block.scales.astype(_SCALE).tobytes() + data
+    checksum = _checksum(opening, index, flags, payload)
+    return BLOCK_HEADER.pack(BLOCK_MARKER, index % INDEX_MODULUS, flags, len(payload), checksum) + payload
 
 
 def _is_packed(header: Header, flags: int) -> bool:

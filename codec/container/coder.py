@@ -13,7 +13,7 @@ from codec.errors import BitstreamError, ModelMismatchError
 
 
 class BlockCoder(Protocol):
-    """Turns the codes of one block into a message, and back; it knows nothing of other blocks."""
+    """Turns the codes of each block into a message, and back; several go side by side, which changes none."""
 
     @property
     def fingerprint(self) -> bytes:
@@ -27,8 +27,8 @@ class BlockCoder(Protocol):
     def codebook_size(self) -> int:
         """Codes of each stage."""
 
-    def encode(self, codes: NDArray[np.int64]) -> bytes:
-        """Return the message of codes [S, K, F]."""
+    def encode(self, codes: NDArray[np.int64]) -> list[bytes]:
+        """Return the N messages of codes [N, S, K, F]."""
 
     def decode(
         self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: int

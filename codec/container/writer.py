@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.container.block import Block, blocks_bytes, write_block
+from codec.container.block import Block, blocks_bytes, write_blocks
 from codec.container.coder import BlockCoder, require_coder
 from codec.container.footer import INDEX_STEP, Footer, footer_bytes, write_footer
 from codec.container.header import Header, parse_header, write_header
 from codec.container.section import write_section
 from codec.metadata import Metadata
+
+# Blocks that are entropy-coded side by side, which is several times as fast.
+_TOGETHER = 64
 
 
 class ContainerWriter:
@@ -67,8 +71,9 @@ class ContainerWriter:
         self._check_codes(codes)
         joined = np.concatenate([self._pending, codes], axis=2)
         whole = joined.shape[2] - joined.shape[2] % header.frames_per_block
-        for start in range(0, whole, header.frames_per_block):
-            self._put_codes(joined[..., start : start + header.frames_per_block])
+        for start in range(0, whole, _TOGETHER * header.frames_per_block):
+            together = joined[..., start : min(whole, start + _TOGETHER * header.frames_per_block)]
+            self._put_codes(np.split(together, together.shape[2] // header.frames_per_block, axis=2))
         self._pending = joined[..., whole:].copy()
 
     def write_segment(self, codes: NDArray[np.int64], scales: NDArray[np.float32]) -> None:
@@ -86,7 +91,7 @@ class ContainerWriter:
         self._check_codes(codes)
         if not 1 <= codes.shape[2] <= header.frames_per_block:
             raise ValueError(f"a segment of {codes.shape[2]} frames is not within 1 to {header.frames_per_block}")
-        self._put_block(Block(codes, scales))
+        self._put_blocks([Block(codes, scales)])
 
     def close(self, *, num_samples: int, source_num_samples: int) -> None:
         """Write the last block and the footer. `num_samples` are at the codec's rate, per channel.
@@ -105,7 +110,7 @@ class ContainerWriter:
                 f"they don't hold {num_samples} samples ({source_num_samples} of the source)"
             )
         if rest:
-            self._put_codes(self._pending)
+            self._put_codes([self._pending])
         self._put(write_footer(self._opening, dataclasses.replace(footer, offsets=tuple(self._offsets))))
 
     def _check_codes(self, codes: NDArray[np.int64]) -> None:
@@ -116,18 +121,21 @@ class ContainerWriter:
         if codes.size and (codes.min() < 0 or codes.max() >= header.codebook_size):
             raise ValueError(f"codes must be from 0 to {header.codebook_size - 1}")
 
-    def _put_codes(self, codes: NDArray[np.int64]) -> None:
-        self._put_block(Block(codes, np.empty((len(codes), 0), np.float32)))
+    def _put_codes(self, parts: Sequence[NDArray[np.int64]]) -> None:
+        self._put_blocks([Block(codes, np.empty((len(codes), 0), np.float32)) for codes in parts])
 
-    def _put_block(self, block: Block) -> None:
-        frames = block.codes.shape[2]
-        if self._num_blocks and self._num_blocks % INDEX_STEP == 0:
-            self._offsets.append(self._num_bytes)
-        if self._short or frames < self._opening.header.frames_per_block:
-            self._short.append(frames)
-        self._put(write_block(self._opening, block, self._num_blocks, self._coder))
-        self._num_blocks += 1
-        self._num_frames += frames
+    def _put_blocks(self, blocks: Sequence[Block]) -> None:
+        """Write blocks of as many frames each."""
+        written = write_blocks(self._opening, blocks, self._num_blocks, self._coder)
+        for block, data in zip(blocks, written, strict=True):
+            frames = block.codes.shape[2]
+            if self._num_blocks and self._num_blocks % INDEX_STEP == 0:
+                self._offsets.append(self._num_bytes)
+            if self._short or frames < self._opening.header.frames_per_block:
+                self._short.append(frames)
+            self._put(data)
+            self._num_blocks += 1
+            self._num_frames += frames
 
     def _put(self, data: bytes) -> None:
         self._file.write(data)

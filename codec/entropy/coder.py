@@ -8,7 +8,7 @@ Axes: codes [S, K, F]; S streams, K stages, F frames; N blocks side by side; fea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from codec.entropy.mixture import Mixture
 from codec.entropy.rans import MessageDecoder, encode_message
 from codec.entropy.tables import EntropyTables
+
+# Weighed at once: what that takes stays in a cache.
+_CONTEXTS = 512
 
 
 class EntropyCoder:
@@ -27,22 +30,29 @@ class EntropyCoder:
         self.codebook_size = tables.codebook_size
         self._mixture = Mixture(tables)
 
-    def encode(self, codes: NDArray[np.int64]) -> bytes:
-        """Return the message of one block's codes [S, K, F], each within the codebook, K at most the tables'."""
-        streams, stages, frames = codes.shape
+    def encode(self, codes: NDArray[np.int64]) -> list[bytes]:
+        """Return the messages of N blocks' codes [N, S, K, F], each within the codebook, K at most the tables'."""
+        _, streams, _, frames = codes.shape
+        step = max(1, _CONTEXTS // (streams * frames))
+        parts = (codes[start : start + step] for start in range(0, len(codes), step))
+        return [message for part in parts for message in self._encode(part)]
+
+    def _encode(self, codes: NDArray[np.int64]) -> Iterator[bytes]:
+        count, streams, stages, frames = codes.shape
         mixture = self._mixture
-        earlier = np.zeros((streams, frames, mixture.num_features), np.float64)
-        past = _shifted(sum((mixture.before(stage, codes[:, stage]) for stage in range(stages)), start=earlier))
-        starts = np.empty((frames, streams, stages), np.int64)
+        earlier = np.zeros((count, streams, frames, mixture.num_features), np.float64)
+        past = _shifted(sum((mixture.before(stage, codes[:, :, stage]) for stage in range(stages)), start=earlier))
+        starts = np.empty((count, frames, streams, stages), np.int64)
         sizes = np.empty_like(starts)
         for stage in range(stages):
-            features = np.concatenate([earlier, past], axis=2).reshape(streams * frames, -1)
-            chosen = codes[:, stage].reshape(-1)
-            found = mixture.locate(stage, mixture.weigh(stage, features), chosen)
-            starts[..., stage] = found.starts.reshape(streams, frames).T
-            sizes[..., stage] = found.sizes.reshape(streams, frames).T
-            earlier += mixture.earlier(stage, codes[:, stage])
-        return encode_message(starts.reshape(-1).tolist(), sizes.reshape(-1).tolist())
+            features = np.concatenate([earlier, past], axis=3).reshape(count * streams * frames, -1)
+            chosen = codes[:, :, stage]
+            found = mixture.locate(stage, mixture.weigh(stage, features), chosen.reshape(-1))
+            starts[..., stage] = found.starts.reshape(count, streams, frames).swapaxes(1, 2)
+            sizes[..., stage] = found.sizes.reshape(count, streams, frames).swapaxes(1, 2)
+            earlier += mixture.earlier(stage, chosen)
+        for start, size in zip(starts.reshape(count, -1), sizes.reshape(count, -1), strict=True):
+            yield encode_message(start.tolist(), size.tolist())
 
     def decode(
         self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: int
@@ -74,7 +84,7 @@ class EntropyCoder:
 
 
 def _shifted(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return, for features [S, F, R] of frames, those of the frame before and the one before that [S, F, 2R]."""
-    frames = features.shape[1]
-    padded = np.pad(features, ((0, 0), (2, 0), (0, 0)))
-    return np.concatenate([padded[:, 1 : 1 + frames], padded[:, :frames]], axis=2)
+    """Return, for features [N, S, F, R] of frames, those of the frame before and the one before that [N, S, F, 2R]."""
+    frames = features.shape[2]
+    padded = np.pad(features, ((0, 0), (0, 0), (2, 0), (0, 0)))
+    return np.concatenate([padded[:, :, 1 : 1 + frames], padded[:, :, :frames]], axis=3)

@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 
 from codec.entropy.tables import MIXTURE_BITS, TABLE_BITS, EntropyTables
 
-_STEP = 64  # of a logit, from one entry of the table of weights to the next
+_STEP_BITS = 6  # of a logit, from one entry of the table of weights to the next
 _OCTAVE_STEPS = 32
 _WEIGHT_BITS = 16
 # A code is searched for among groups of so many, then within its group.
 _GROUP = 32
 
 
-def _powers() -> NDArray[np.int64]:
+def _powers() -> NDArray[np.float64]:
     """Return 2**(16 - d / 32), rounded down, for d from 0 until it is 0: by integer roots, the same everywhere."""
     octaves = _WEIGHT_BITS + 1
     # 2**60 * 2**(-1 / 32), by five integer square roots of a half.
@@ -44,7 +44,7 @@ def _powers() -> NDArray[np.int64]:
     for _ in range(octaves * _OCTAVE_STEPS + 1):
         values.append(value >> (60 - _WEIGHT_BITS))
         value = value * root >> 60
-    return np.array(values, np.int64)
+    return np.array(values, np.float64)
 
 
 _POWERS = _powers()
@@ -77,7 +77,7 @@ class Mixture:
         self._biases = tables.biases.astype(np.float64)
         # Where codes begin, and the last ends, in each class: [K, V + 1, C] for looking codes up.
         self._starts = np.pad(tables.sizes.astype(np.int64).cumsum(axis=2), ((0, 0), (0, 0), (1, 0))).transpose(0, 2, 1)
-        self._starts = np.ascontiguousarray(self._starts)
+        self._starts = np.ascontiguousarray(self._starts, np.float32)
         # For searching: where groups end [K, C, G], and all places within each [K, G, C, 33]. What is filled up at the
         # end has no size.
         groups = -(-tables.codebook_size // _GROUP)
@@ -94,27 +94,28 @@ class Mixture:
         """Return what codes [N] of a stage add to the features [N, R] for the next two frames."""
         return self._before[stage, codes]
 
-    def weigh(self, stage: int, features: NDArray[np.float64]) -> NDArray[np.int64]:
+    def weigh(self, stage: int, features: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the weights [N, C] of the classes for contexts with unclipped features [N, M], 2**10 in sum."""
         logits = np.minimum(np.maximum(features, -127), 127) @ self._gates[stage] + self._biases[stage]
         rows, best = np.arange(len(logits)), logits.argmax(axis=1)
-        distance = ((logits[rows, best][:, None] - logits) // _STEP).astype(np.int64)
-        powers = _POWERS[np.minimum(distance, len(_POWERS) - 1)]
-        weights = (powers << MIXTURE_BITS) // powers.sum(axis=1, keepdims=True)
+        distance = (logits[rows, best][:, None] - logits).astype(np.int64) >> _STEP_BITS
+        powers = _POWERS.take(distance, mode="clip")
+        # The quotient of integers below 2**27 is never within rounding of an integer that it doesn't reach.
+        weights = np.floor(powers * np.float64(1 << MIXTURE_BITS) / powers.sum(axis=1, keepdims=True))
         weights[rows, best] += (1 << MIXTURE_BITS) - weights.sum(axis=1)
-        return weights
+        return weights.astype(np.float32)
 
-    def locate(self, stage: int, weights: NDArray[np.int64], codes: NDArray[np.int64]) -> Intervals:
+    def locate(self, stage: int, weights: NDArray[np.float32], codes: NDArray[np.int64]) -> Intervals:
         """Return the intervals of codes [N] of a stage under mixtures of weights [N, C]."""
-        starts = (self._starts[stage, codes] * weights).sum(axis=1)
-        ends = (self._starts[stage, codes + 1] * weights).sum(axis=1)
+        starts = np.einsum("nc,nc->n", self._starts[stage, codes], weights).astype(np.int64)
+        ends = np.einsum("nc,nc->n", self._starts[stage, codes + 1], weights).astype(np.int64)
         return Intervals(starts, ends - starts)
 
-    def find(self, stage: int, weights: NDArray[np.int64], places: NDArray[np.int64]) -> Found:
+    def find(self, stage: int, weights: NDArray[np.float32], places: NDArray[np.int64]) -> Found:
         """Return the codes [N] whose intervals hold `places` [N], each below 2**24, and the intervals."""
-        shares, wanted = weights.astype(np.float32), places[:, None].astype(np.float32)
-        group = ((shares @ self._group_ends[stage]) <= wanted).sum(axis=1)
-        within = (shares[:, None] @ self._group_places[stage][group])[:, 0]
+        wanted = places[:, None].astype(np.float32)
+        group = ((weights @ self._group_ends[stage]) <= wanted).sum(axis=1)
+        within = (weights[:, None] @ self._group_places[stage][group])[:, 0]
         member = (within[:, 1:] <= wanted).sum(axis=1)
         rows = np.arange(len(member))
         starts = within[rows, member].astype(np.int64)

@@ -20,7 +20,7 @@ from codec.container import (
     scan_container,
     write_container,
 )
-from codec.container.block import Block, write_block
+from codec.container.block import Block, write_blocks
 from codec.container.footer import Footer, write_footer
 from codec.container.header import parse_header, write_header
 from codec.errors import BitstreamError
@@ -66,7 +66,7 @@ def forge(header, frames):
     head = write_header(header)
     opening = parse_header(head)
     blocks = [Block(np.zeros((2, 3, count), np.int64), np.ones((2, 1), np.float32)) for count in frames]
-    body = b"".join(write_block(opening, block, index) for index, block in enumerate(blocks))
+    body = b"".join(write_blocks(opening, blocks, 0))
     return head + body + write_footer(opening, Footer(header.num_samples, header.source_num_samples, ()))
 
 
@@ -190,7 +190,7 @@ def test_scales_that_are_none_are_refused(scale):
     with pytest.raises(ValueError, match="finite"):
         write_container(header, codes, scales)
     opening = parse_header(write_header(header))
-    lie = write_header(header) + write_block(opening, Block(codes, scales), 0)
+    lie = write_header(header) + b"".join(write_blocks(opening, [Block(codes, scales)], 0))
     lie += write_footer(opening, Footer(STRIDE, STRIDE, ()))
     with pytest.raises(BitstreamError, match="scale that is negative or not finite"):
         read_container(lie)
