@@ -45,14 +45,16 @@ def current_settings() -> RetrainSettings:
 
 
 def _step(work: Callable[[RetrainSettings], dict[str, Any]]) -> dg.MaterializeResult[Any]:
-    """Do a step alone, and tell of its failure; what can't go better a second time is not tried again."""
+    """Do a step alone, tell of it if it failed for good; what can't go better a second time is not tried again."""
     settings = current_settings()
     try:
         with one_at_a_time(wait=True):
             return dg.MaterializeResult(metadata=work(settings))
     except NacreError as error:
-        tell_failure(settings.model, error, settings.notify)
-        raise dg.Failure(str(error), allow_retries=not isinstance(error, DataError)) from error
+        again = not isinstance(error, DataError)
+        if not again or dg.AssetExecutionContext.get().retry_number >= AGAIN.max_retries:
+            tell_failure(settings.model, error, settings.notify)
+        raise dg.Failure(str(error), allow_retries=again) from error
 
 
 def _with_retraining(step: Callable[[Retraining], object]) -> Callable[[RetrainSettings], dict[str, Any]]:

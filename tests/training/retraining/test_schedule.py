@@ -1,9 +1,12 @@
 """The sensor, the schedule and the job, in this process."""
 
+import types
 import warnings
 
 import dagster as dg
 import pytest
+
+from codec.errors import RegistryError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -80,3 +83,18 @@ def test_a_step_that_can_not_go_better_is_not_tried_again(settings, instance):
     (failure,) = result.filter_events(lambda event: event.is_step_failure)
     assert "there is no new audio" in failure.step_failure_data.error.message
     assert not result.filter_events(lambda event: event.is_step_restarted)
+
+
+def test_a_step_that_fails_is_tried_again_and_told_of_once(settings, instance, monkeypatch):
+    def unreachable(_):
+        raise RegistryError("the registry does not answer")
+
+    now, told = [0.0], []
+    clock = types.SimpleNamespace(time=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    monkeypatch.setattr("dagster._core.execution.plan.active.time", clock)
+    monkeypatch.setattr(retrain, "unfinished", unreachable)
+    monkeypatch.setattr(retrain, "tell_failure", lambda model, error, notify: told.append(str(error)))
+    job = retrain.definitions().resolve_job_def("retrain")
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert len(result.filter_events(lambda event: event.is_step_restarted)) == 2
+    assert told == ["the registry does not answer"]
