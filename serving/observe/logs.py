@@ -100,7 +100,8 @@ class HumanFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the line, without a traceback."""
-        more = {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
+        # What libraries add to every record (Ray does) has names with an underscore.
+        more = {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS and name[0] != "_"}
         more |= {"request_id": record.request_id} if hasattr(record, "request_id") else {}
         text = super().formatMessage(record) + "".join(f" {name}={value}" for name, value in more.items())
         return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

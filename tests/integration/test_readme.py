@@ -105,6 +105,6 @@ def test_every_command_runs(folder):
         stop(server)
     decoded, original = (folder / name for name in ("decoded.wav", "clip.wav"))
     assert decoded.stat().st_size == original.stat().st_size
-    assert sorted(path.name for path in (folder / "CODED").glob("*.nac")) == sorted(
+    assert sorted(path.name for path in (folder / "CODED" / "data").glob("*.nac")) == sorted(
         f"{path.name}.nac" for path in (folder / "ARCHIVE").iterdir()
     )
