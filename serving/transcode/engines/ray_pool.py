@@ -16,15 +16,13 @@ from typing import Any
 
 from codec.errors import NacreError
 from serving.transcode.engines import Batch, Died
+from serving.transcode.engines.local import CPU_TASKS, GPU_TASKS, MAX_STILLBORN
 from serving.transcode.engines.ray_actor import RayActor, Ready, pack
 from serving.transcode.engines.ray_reach import Reach, why_unread
 from serving.transcode.entry import Entry
 from serving.transcode.place import open_place
 from serving.transcode.work import Job, Outcome, Task
 
-# As in local.py.
-FEW_TASKS = 8
-MAX_STILLBORN = 3
 # Nodes that may go with a task before it counts as what killed its worker.
 MAX_NODES_LOST = 2
 _PATIENCE_S = 60.0
@@ -34,11 +32,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Hand:
-    """An actor, the stream of what it says, and the tasks that it has; it has no node until it is ready."""
+    """An actor, the stream of what it says, the nodes on one of which it is, and the tasks that it has."""
 
     actor: Any
     stream: Any
-    node: str | None = None
+    nodes: frozenset[str]
+    ready: bool = False
     tasks: dict[str, Task] = field(default_factory=dict)
 
 
@@ -54,6 +53,7 @@ class RayPool:
         self._unit = "GPU" if gpus or job.device != "cpu" else "core"
         self._job = replace(job, device="cuda") if self._unit == "GPU" else job  # the one that Ray lets it see
         self._room = gpus or int(resources.get("CPU", 0))
+        self._few = 0 if alone else (CPU_TASKS if self._job.device == "cpu" else GPU_TASKS)
         self._reach = reach
         self._most = most
         self._alone = alone
@@ -81,8 +81,8 @@ class RayPool:
     def _feed(self, batches: Iterator[Batch]) -> None:
         """Give batches to whoever has little to do, the idlest first; at most one waits for somebody to be there."""
         while self._peek(batches):
-            idlest = min((hand for hand in self._hands if hand.node), key=lambda hand: len(hand.tasks), default=None)
-            if idlest is None or len(idlest.tasks) > (0 if self._alone else FEW_TASKS):
+            idlest = min((hand for hand in self._hands if hand.ready), key=lambda hand: len(hand.tasks), default=None)
+            if idlest is None or len(idlest.tasks) > self._few:
                 self._hire()
                 return
             batch = self._waiting.popleft()
@@ -101,12 +101,13 @@ class RayPool:
 
     def _hire(self) -> None:
         """Ask for actors: as many as there is room for, and for as many again as there are."""
-        ready = sum(hand.node is not None for hand in self._hands)
-        wanted = max(self._room, 2 * ready, 1)
-        for _ in range(len(self._hands), wanted if self._most is None else min(wanted, self._most)):
+        wanted = max(self._room, 2 * sum(hand.ready for hand in self._hands), 1)
+        wanted = wanted if self._most is None else min(wanted, self._most)
+        nodes = self._nodes() if wanted > len(self._hands) else frozenset()
+        for _ in range(len(self._hands), wanted):
             actor = self._actor_class().remote()
             stream = actor.work.options(num_returns="streaming").remote(self._shipped())
-            self._hands.append(_Hand(actor, stream))
+            self._hands.append(_Hand(actor, stream, nodes))
 
     def _actor_class(self) -> Any:
         # Ray must neither restart nor repeat anything. One thread works while another takes tasks.
@@ -127,7 +128,7 @@ class RayPool:
         """Wait until an actor says something, and return all that did."""
         streams = {hand.stream: hand for hand in self._hands}
         while not self._ray.wait(list(streams), num_returns=1, timeout=_PATIENCE_S)[0]:
-            if not any(hand.node for hand in self._hands):
+            if not any(hand.ready for hand in self._hands):
                 _log.warning("waiting for the cluster to have a free %s", self._unit)
         return [streams[stream] for stream in self._ray.wait(list(streams), num_returns=len(streams), timeout=0)[0]]
 
@@ -141,7 +142,7 @@ class RayPool:
             yield from self._bury(hand, error)
             return
         if isinstance(message, Ready):
-            hand.node, self._stillborn = message.node, 0
+            hand.ready, hand.nodes, self._stillborn = True, frozenset({message.node}), 0
             return
         del hand.tasks[message.source]
         yield message
@@ -150,28 +151,35 @@ class RayPool:
         """Let an actor go, and see to its tasks."""
         self._hands.remove(hand)
         self._kill(hand)  # it may live on where it can't be reached
-        if hand.node is None:
-            self._stillborn += 1
+        lost = self._lost_node(hand, error)
+        if not hand.ready:
+            self._stillborn += not lost
             if self._stillborn >= MAX_STILLBORN:
-                raise NacreError(f"workers die before they have loaded the model: {_last_line(error)}")
+                reason = _last_line(error).partition(". ")[0]
+                raise NacreError(
+                    f"workers die before they have loaded the model ({reason}): has each node Nacre and memory enough?"
+                )
             return
         again: list[Task] = []
         died: list[Task] = []
         for name, task in hand.tasks.items():
-            self._nodes_lost[name] += 1
-            forgiven = self._lost_node(hand.node, error) and self._nodes_lost[name] <= MAX_NODES_LOST
-            (again if forgiven else died).append(task)
+            self._nodes_lost[name] += lost
+            (again if lost and self._nodes_lost[name] <= MAX_NODES_LOST else died).append(task)
         if again:
             open_place(self._job.target).clean(task.payload for task in again)
             self._waiting.appendleft(again)
         if died:
             yield Died(tuple(died))
 
-    def _lost_node(self, node: str, error: Exception) -> bool:
+    def _lost_node(self, hand: _Hand, error: Exception) -> bool:
         """Tell whether an actor was lost with its node; of one whose process alone died Ray knows that it did."""
         if not isinstance(error, self._ray.exceptions.ActorDiedError) or error.preempted:
             return True
-        return not any(found["NodeID"] == node and found["Alive"] for found in self._ray.nodes())
+        return not hand.nodes <= self._nodes()
+
+    def _nodes(self) -> frozenset[str]:
+        """Return the nodes that there are now."""
+        return frozenset(node["NodeID"] for node in self._ray.nodes() if node["Alive"])
 
     def _kill(self, hand: _Hand) -> None:
         with suppress(self._ray.exceptions.RayError, ValueError):
