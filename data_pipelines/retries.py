@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from codec.errors import DamageError, DataError
+from codec.transport import transport_errors
 
 Result = TypeVar("Result")
 
@@ -36,7 +36,7 @@ def with_retries(fetch: Callable[[], Result], what: str) -> Result:
             if was_damaged or pause is None:
                 raise
             was_damaged = True
-        except _transport_errors() as error:
+        except transport_errors() as error:
             reason = f"{type(error).__name__}: {error}".rstrip(": ")
             if not _may_pass(error):
                 raise DataError(f"{what} can't be read ({reason})") from None
@@ -52,17 +52,3 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(status, int):
         return status >= 500 or status in PASSING_STATUSES
     return "Credential" not in type(error).__name__
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """Return OSError, and what the HTTP and S3 clients that are installed raise besides."""
-    errors: list[type[Exception]] = [OSError]
-    with suppress(ImportError):
-        from aiohttp import ClientError
-
-        errors.append(ClientError)
-    with suppress(ImportError):
-        from botocore.exceptions import BotoCoreError
-
-        errors.append(BotoCoreError)
-    return tuple(errors)

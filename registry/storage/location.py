@@ -6,7 +6,6 @@ It holds only the URL and opens the file system where it is used. Listings are n
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any
 
 from codec.errors import MissingToolError, RegistryError
 from codec.files import atomic_path, write_bytes
+from codec.transport import reason_of, transport_errors, without_password
 
 _BLOCK_BYTES = 8 << 20
 
@@ -28,7 +28,7 @@ class Location:
     url: str
 
     def __str__(self) -> str:
-        return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", self.url)  # a password is nobody's business
+        return without_password(self.url)
 
     def __truediv__(self, name: str) -> Location:
         return Location(f"{self.url.rstrip('/')}/{name}")
@@ -204,27 +204,9 @@ class Location:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError) as error:
-            reason = "is not there" if done == "read" else f"can't be {done} ({_reason(error)})"
+            reason = "is not there" if done == "read" else f"can't be {done} ({reason_of(error)})"
             raise RegistryError(f"{where} {reason}") from None
         except PermissionError as error:
-            raise RegistryError(f"{where} can't be {done} ({_reason(error)}): check your rights to it") from None
-        except _failures() as error:
-            raise RegistryError(f"{where} can't be {done} ({_reason(error)})") from None
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """Return what file systems raise: OSError, and what the HTTP and S3 clients that are installed do besides."""
-    failures: list[type[Exception]] = [OSError, NotImplementedError]
-    with suppress(ImportError):
-        from aiohttp import ClientError
-
-        failures.append(ClientError)
-    with suppress(ImportError):
-        from botocore.exceptions import BotoCoreError
-
-        failures.append(BotoCoreError)
-    return tuple(failures)
+            raise RegistryError(f"{where} can't be {done} ({reason_of(error)}): check your rights to it") from None
+        except transport_errors(NotImplementedError) as error:
+            raise RegistryError(f"{where} can't be {done} ({reason_of(error)})") from None

@@ -1,17 +1,13 @@
 """Zip archives: what their directory lists, and the content of stored and deflated entries.
 
 `zipfile` reads the directory in one piece, of a size that the archive claims, so the file it gets refuses large reads.
-Of the ways to compress, bzip2 and LZMA unpack or allocate without bounds there; they are refused.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,23 +15,11 @@ from codec.errors import LimitError
 from serving.jobs.archive import CHUNK_BYTES, Entry, short
 from serving.jobs.errors import ArchiveError
 from serving.jobs.limits import JobLimits
+from serving.zip_entries import ZIP_FAULTS, refusal_of
 
-_ENCRYPTED = 0x1
-_UNIX = 3
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Bytes of the directory for each entry that is allowed, and what `zipfile` reads at once besides.
 _ENTRY_BYTES = 640
 _READ_BYTES = 1 << 19
-_FAULTS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-)
 
 
 class ZipMembers:
@@ -63,7 +47,7 @@ class ZipMembers:
                 while chunk := file.read(CHUNK_BYTES):
                     size -= len(chunk)
                     yield chunk
-        except _FAULTS as error:
+        except ZIP_FAULTS as error:
             raise short(position) from error
         if size:
             raise short(position)
@@ -79,18 +63,7 @@ def list_zip(path: Path, limits: JobLimits) -> Iterator[Entry]:
     with _open(path, limits) as archive:
         for position, info in enumerate(archive.infolist()):
             if not info.is_dir():
-                yield Entry(name=info.filename, position=position, size=info.file_size, refusal=_refusal(info))
-
-
-def _refusal(info: zipfile.ZipInfo) -> str | None:
-    kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
-    if kind not in (0, stat.S_IFREG):
-        return "it is a link or a device: pack the files themselves"
-    if info.flag_bits & _ENCRYPTED:
-        return "it is encrypted: pack it without a password"
-    if info.compress_type not in _METHODS:
-        return "it is compressed by a method that isn't taken: store or deflate it"
-    return None
+                yield Entry(name=info.filename, position=position, size=info.file_size, refusal=refusal_of(info))
 
 
 @contextlib.contextmanager
@@ -100,7 +73,7 @@ def _open(path: Path, limits: JobLimits) -> Iterator[zipfile.ZipFile]:
             archive = zipfile.ZipFile(file)
         except LimitError:
             raise
-        except _FAULTS as error:
+        except ZIP_FAULTS as error:
             raise ArchiveError("the zip is damaged: its directory can't be read") from error
         with archive:
             yield archive

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from codec.errors import DataError, MissingToolError
 from codec.files import TEMPORARY_PREFIX, atomic_path
+from codec.transport import reason_of, transport_errors, without_password
 
 # Of a remote file that is read from its beginning.
 READ_AHEAD_BYTES = 1 << 20
@@ -213,9 +213,11 @@ def open_url(url: str) -> tuple[Any, str]:
     try:
         file_system, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        raise MissingToolError(f"'{_shown(url)}' needs a package: {error} (s3: pip install 'nacre[s3]')") from None
+        raise MissingToolError(
+            f"'{without_password(url)}' needs a package: {error} (s3: pip install 'nacre[s3]')"
+        ) from None
     except ValueError as error:
-        raise DataError(f"'{_shown(url)}' can't be opened: {error}") from None
+        raise DataError(f"'{without_password(url)}' can't be opened: {error}") from None
     return file_system, root.rstrip("/")
 
 
@@ -246,31 +248,10 @@ def explained(done: str, url: str) -> Iterator[None]:
     Raises:
         DataError: It raised.
     """
+    shown = without_password(url)
     try:
         yield
     except PermissionError as error:
-        raise DataError(f"'{_shown(url)}' can't be {done} ({_reason(error)}): check your rights to it") from None
-    except failures() as error:
-        raise DataError(f"'{_shown(url)}' can't be {done} ({_reason(error)})") from None
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """Return what file systems raise: OSError, and what the HTTP and S3 clients that are installed do besides."""
-    found: list[type[Exception]] = [OSError, NotImplementedError]
-    with suppress(ImportError):
-        from aiohttp import ClientError
-
-        found.append(ClientError)
-    with suppress(ImportError):
-        from botocore.exceptions import BotoCoreError
-
-        found.append(BotoCoreError)
-    return tuple(found)
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _shown(url: str) -> str:
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)  # a password is nobody's business
+        raise DataError(f"'{shown}' can't be {done} ({reason_of(error)}): check your rights to it") from None
+    except transport_errors(NotImplementedError) as error:
+        raise DataError(f"'{shown}' can't be {done} ({reason_of(error)})") from None

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import calendar
-import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
@@ -14,21 +11,10 @@ from codec.errors import DataError
 from serving.transcode.entry import Entry, Locator
 from serving.transcode.place import open_file
 from serving.transcode.sources.tars import checked_name
+from serving.zip_entries import ZIP_FAULTS, refusal_of
 
 # What a directory may take; zipfile reads it at once.
 MAX_DIRECTORY_BYTES = 1 << 30
-_ENCRYPTED = 0x1
-_UNIX = 3
-_FAULTS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-)
 
 
 def list_zip(url: str) -> Iterator[Entry]:
@@ -42,7 +28,7 @@ def list_zip(url: str) -> Iterator[Entry]:
             archive = zipfile.ZipFile(cast(BinaryIO, _Bounded(file, url)))
         except DataError:
             raise
-        except _FAULTS as error:
+        except ZIP_FAULTS as error:
             raise DataError(f"the zip '{url}' is damaged: its directory can't be read") from error
         with archive:
             for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
@@ -66,7 +52,7 @@ def _entry(info: zipfile.ZipInfo, url: str) -> Entry:
         locator=locator,
         mtime_ns=_mtime(info) * 10**9,
         checksum=f"crc32:{info.CRC:08x}",
-        refusal=refusal or _refusal(info),
+        refusal=refusal or refusal_of(info),
     )
 
 
@@ -76,17 +62,6 @@ def _mtime(info: zipfile.ZipInfo) -> int:
         return max(0, calendar.timegm((*info.date_time, 0, 0, 0)))
     except (ValueError, OverflowError):
         return 0
-
-
-def _refusal(info: zipfile.ZipInfo) -> str | None:
-    kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
-    if kind not in (0, stat.S_IFREG):
-        return "it is a link or a device: pack the files themselves"
-    if info.flag_bits & _ENCRYPTED:
-        return "it is encrypted: pack it without a password"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "it is compressed by a method that isn't taken: store or deflate it"
-    return None
 
 
 class _Bounded:
