@@ -1,6 +1,6 @@
 """Batch transcoding beside the model alone, and beside what people write who have EnCodec and a folder.
 
-    python benchmarks/transcode.py [--json] [--rounds 3]
+    python benchmarks/transcode.py [--json] [--rounds 3] [--only local,ray]
 
 One corpus of speech, clips of 5 s to 5 min, in wav at 16 kHz, in turn through:
 
@@ -11,7 +11,7 @@ One corpus of speech, clips of 5 s to 5 min, in wav at 16 kHz, in turn through:
    save the codes; a file at a time, and eight of a length in one call.
 
 Figures: `local_vs_raw_model` is steady by model; `vs_encodec_loop` and `vs_encodec_batch8` are steady, a core, by
-theirs. `ray_overhead` is benchmarks/transcode_ray.py's.
+theirs. `ray_overhead`, the part called `ray`, is benchmarks/transcode_ray.py's.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from rich.table import Table
 from transformers import EncodecConfig, EncodecModel
 
 from benchmarks.machine import describe_machine
+from benchmarks.transcode_ray import overheads
 from codec.audio import read_audio, resample
 from codec.errors import NacreError
 from codec.model import Codec
@@ -191,13 +192,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="local,ray", help="parts, with commas between")
     arguments = parser.parse_args()
     console = Console(stderr=arguments.json)
+    parts = arguments.only.split(",")
+    result: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as name:
         os.environ["NACRE_HOME"] = str(Path(name, "home"))
-        medians = measure(Path(name), arguments.rounds)
-    console.print(_table(medians))
-    result = ratios(medians)
+        if "local" in parts:
+            medians = measure(Path(name), arguments.rounds)
+            console.print(_table(medians))
+            result |= ratios(medians)
+        if "ray" in parts:
+            result["ray_overhead"] = overheads(console, arguments.rounds)["ray_overhead"]
     console.print_json(json.dumps(result)) if not arguments.json else print(json.dumps(result))
 
 

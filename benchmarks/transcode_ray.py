@@ -42,6 +42,7 @@ from serving.transcode.entry import Entry, Locator
 from serving.transcode.settings import Settings
 from serving.transcode.work import Job, Outcome, Task
 
+ROOT = Path(__file__).parents[1]
 CORES = len(os.sched_getaffinity(0))
 # seconds of work: files a core, and in a batch, as the coordinator makes batches of files that take so long
 AMOUNTS = {0.1: (100, 8), 1.0: (16, 8), 10.0: (3, 1)}
@@ -126,12 +127,28 @@ def compare(work_s: float, rounds: int) -> dict[str, dict[str, float]]:
         for engine, results in runs.items():
             print(f"{work_s} s a file: {engine}, round {number + 1} of {rounds}", file=sys.stderr)
             words = ["-m", "benchmarks.transcode_ray", "--once", engine, "--work-seconds", str(work_s)]
-            done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True)
+            done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True, cwd=ROOT)
             results.append(json.loads(done.stdout))
     return {
         engine: {key: statistics.median(result[key] for result in results) for key in ("efficiency", "start_s")}
         for engine, results in runs.items()
     }
+
+
+def overheads(console: Console, rounds: int) -> dict[str, Any]:
+    """Measure all, show it, and return the figures."""
+    table = Table("work a file", "local", "Ray", "overhead", "local starts in", "Ray starts in")
+    overhead, details = {}, {}
+    for work_s in AMOUNTS:
+        figures = compare(work_s, rounds)
+        local, ray = figures["local"], figures["ray"]
+        key = f"{work_s:g} s"
+        overhead[key], details[key] = local["efficiency"] / ray["efficiency"] - 1, figures
+        efficiencies = [f"{each['efficiency']:.1%}" for each in (local, ray)]
+        starts = [f"{each['start_s']:.1f} s" for each in (local, ray)]
+        table.add_row(key, *efficiencies, f"{overhead[key]:.1%}", *starts)
+    console.print(table)
+    return {"ray_overhead": overhead, "details": details}
 
 
 def main() -> None:
@@ -145,21 +162,9 @@ def main() -> None:
     if arguments.once:
         print(json.dumps(run_once(arguments.once, arguments.work_seconds)))
         return
-    os.chdir(Path(__file__).parents[1])
     console = Console(stderr=arguments.json)
     console.print(describe_machine())
-    table = Table("work a file", "local", "Ray", "overhead", "local starts in", "Ray starts in")
-    overhead, details = {}, {}
-    for work_s in AMOUNTS:
-        figures = compare(work_s, arguments.rounds)
-        local, ray = figures["local"], figures["ray"]
-        key = f"{work_s:g} s"
-        overhead[key], details[key] = local["efficiency"] / ray["efficiency"] - 1, figures
-        efficiencies = [f"{each['efficiency']:.1%}" for each in (local, ray)]
-        starts = [f"{each['start_s']:.1f} s" for each in (local, ray)]
-        table.add_row(key, *efficiencies, f"{overhead[key]:.1%}", *starts)
-    console.print(table)
-    result = {"ray_overhead": overhead, "details": details}
+    result = overheads(console, arguments.rounds)
     print(json.dumps(result)) if arguments.json else console.print_json(json.dumps(result))
 
 
