@@ -5,6 +5,8 @@ Nothing here fetches a URL, and no body is held before a place was admitted and 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -40,10 +42,12 @@ def create_app(
     *,
     is_open: bool,
     origins: tuple[str, ...] = (),
+    shared: Path | None = None,
 ) -> FastAPI:
     """Return the API on `engine`, which may be loaded later; until then it answers 503.
 
-    `is_open` lets programs of this machine do without a key; pages from `origins` may use the API.
+    `is_open` lets programs of this machine do without a key; pages from `origins` may use the API. The workers of one
+    service have the folder `shared` in common.
     """
     app = FastAPI(
         title="Nacre",
@@ -55,7 +59,7 @@ def create_app(
         responses={code: {"model": ErrorBody} for code in (401, 422, 429, 500)},
     )
     add_error_handlers(app)
-    _add_middlewares(app, engine, keys, is_open, origins)
+    _add_middlewares(app, engine, keys, is_open, origins, shared)
     streams = stream_routes(
         limits.streams,
         model_named=lambda name: engine.models.choose(name).loaded,
@@ -75,9 +79,11 @@ def create_app(
     return app
 
 
-def _add_middlewares(app: FastAPI, engine: Engine, keys: KeyStore, is_open: bool, origins: tuple[str, ...]) -> None:
+def _add_middlewares(
+    app: FastAPI, engine: Engine, keys: KeyStore, is_open: bool, origins: tuple[str, ...], shared: Path | None
+) -> None:
     """Put what every request passes around the routes; the last one is outermost."""
-    app.add_middleware(AccessMiddleware, keyring=Keyring(keys), is_open=is_open, origins=origins)
+    app.add_middleware(AccessMiddleware, keyring=Keyring(keys), is_open=is_open, origins=origins, shared=shared)
     if origins:
         app.add_middleware(CORSMiddleware, **cors_options(origins))
     app.add_middleware(SecurityHeadersMiddleware)

@@ -7,6 +7,7 @@ Torch is imported only when they are loaded.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from serving.access.cors import allowed_origins
 from serving.access.policy import listens_on_loopback
 from serving.access.store import KeyStore
 from serving.app import create_app
+from serving.balance import BalanceMiddleware, LoadBoard
 from serving.engine import Engine
 from serving.jobs.packages import PackageConverter
 from serving.jobs.runner import JobRunner
@@ -25,8 +27,8 @@ from serving.jobs.store import JobStore
 from serving.limits import ServiceLimits
 from serving.observe.directory import use_directory
 from serving.observe.tracing import start_tracing, stop_tracing
-from serving.service import WORKERS_VARIABLE
 from serving.streams.keepalive import drop_ping_deadline
+from serving.workers import number_of_workers
 
 MODEL_VARIABLE = "NACRE_MODEL"
 BENTO_PACKAGE = "package"
@@ -51,6 +53,9 @@ class Assembly:
         self.engine.load(*served_references())
         self.engine.models.follow()
         self.runner.start()
+        # What is there now stays: looking through all of it would stop every request for a fifth of a second.
+        gc.collect()
+        gc.freeze()
 
     def close(self) -> None:
         """Drop what waits, and give a job that isn't finished back."""
@@ -67,19 +72,20 @@ def assembled() -> Assembly:
     Raises:
         NacreError: A setting in the environment is wrong.
     """
-    use_directory()
+    shared = use_directory()
     drop_ping_deadline()
     start_tracing()
     limits = ServiceLimits.from_environment()
-    engine = Engine(limits, int(os.environ.get(WORKERS_VARIABLE, "1")))
+    engine = Engine(limits, number_of_workers())
     jobs = JobStore.open(limits)
     converter = PackageConverter.of(engine, limits)
     is_open, origins = listens_on_loopback(), allowed_origins()
+    api = create_app(engine, limits, jobs, converter, KeyStore(), is_open=is_open, origins=origins, shared=shared)
     return Assembly(
         engine=engine,
         jobs=jobs,
         runner=JobRunner(jobs, converter, on_finish=engine.metrics.count_finished_job),
-        api=create_app(engine, limits, jobs, converter, KeyStore(), is_open=is_open, origins=origins),
+        api=api if shared is None else BalanceMiddleware(api, LoadBoard(shared)),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from registry.shipped import DEFAULT_MODEL
+from serving.workers import number_of_workers
 
 MODEL_HELP = "Package folder, NAME, NAME:VERSION or NAME@alias."
 
@@ -22,7 +23,13 @@ MODEL_HELP = "Package folder, NAME, NAME:VERSION or NAME@alias."
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="IP address to listen on; 0.0.0.0 is every one.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="TCP port.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes, each with the model.")
+@click.option(
+    "--workers",
+    default=number_of_workers,
+    show_default="one a core, at most 8; one for a GPU",
+    type=click.IntRange(1),
+    help="Processes, each with the model.",
+)
 def serve(models: tuple[str, ...], host: str, port: int, workers: int) -> None:
     """Serve models over HTTP until SIGTERM or Ctrl-C.
 

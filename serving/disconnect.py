@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -20,19 +19,19 @@ async def unless_gone(request: Request, work: Callable[[threading.Event], Corout
         ClientDisconnect: The client went first.
     """
     cancelled = threading.Event()
-    working = asyncio.ensure_future(work(cancelled))
     watching = asyncio.ensure_future(_gone(request))
+    watching.add_done_callback(lambda _: cancelled.set())
     try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        cancelled.set()
-        with contextlib.suppress(Exception):  # nobody is there to be told
-            await working
-        raise ClientDisconnect
+        result = await work(cancelled)
+    except Exception:
+        if cancelled.is_set():  # nobody is there to be told
+            raise ClientDisconnect from None
+        raise
     finally:
-        cancelled.set()
         watching.cancel()
+    if cancelled.is_set():
+        raise ClientDisconnect
+    return result
 
 
 async def _gone(request: Request) -> None:

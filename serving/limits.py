@@ -26,7 +26,7 @@ class ServiceLimits(JobLimits):
     # How long a client may take to send its body.
     upload_seconds: PositiveFloat = 60.0
     # Requests that the model works on at once, and requests admitted beyond those.
-    concurrency: PositiveInt = 2
+    concurrency: PositiveInt = 1
     queue: NonNegativeInt = 16
     # Where models run, as torch names it: cpu, cuda, cuda:1.
     device: str = "cpu"

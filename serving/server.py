@@ -17,6 +17,7 @@ from serving.access.policy import check_access
 from serving.access.store import KeyStore
 from serving.limits import ServiceLimits
 from serving.observe.directory import create_directory
+from serving.workers import WORKERS_VARIABLE
 
 SERVICE = "serving.service:NacreService"
 # What workers are started with, unless the environment says otherwise.
@@ -44,7 +45,7 @@ def serve_forever(references: Sequence[str], *, host: str, port: int, workers: i
     allowed_origins()
     check_access(host, KeyStore())
     os.environ["NACRE_MODEL"] = ",".join(checked_references(references))
-    os.environ["NACRE_WORKERS"] = str(workers)
+    os.environ[WORKERS_VARIABLE] = str(workers)
     check_address(host, port)
     bentoml_home()
     create_directory()

@@ -12,7 +12,6 @@ in them alone, so that the first of them starts sooner.
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING
 
 from codec.home import bentoml_home
@@ -22,11 +21,10 @@ bentoml_home()
 import bentoml  # noqa: E402  # it reads BENTOML_HOME when imported
 
 from serving.observe.logs import configure_logging  # noqa: E402
+from serving.workers import number_of_workers  # noqa: E402
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-WORKERS_VARIABLE = "NACRE_WORKERS"
 
 
 class ApiMiddleware:
@@ -56,7 +54,7 @@ configure_logging()
 
 @bentoml.service(
     name="nacre",
-    workers=int(os.environ.get(WORKERS_VARIABLE, "1")),
+    workers=number_of_workers(),
     metrics={"enabled": False},  # it would label by path, without bound
 )
 class NacreService:

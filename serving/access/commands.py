@@ -26,11 +26,9 @@ def keys() -> None:
     default=600,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Requests in any minute, in each worker.",
+    help="Requests in any minute.",
 )
-@click.option(
-    "--concurrency", default=8, show_default=True, type=click.IntRange(min=1), help="Requests at once, in each worker."
-)
+@click.option("--concurrency", default=8, show_default=True, type=click.IntRange(min=1), help="Requests at once.")
 def create(name: str, requests_per_minute: int, concurrency: int) -> None:
     """Make a key for NAME and print it: it is kept nowhere and can't be shown again.
 

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A key as the service knows it; requests in a minute and requests at once are bounded in each worker."""
+    """A key as the service knows it."""
 
     name: str
     id: str

@@ -7,6 +7,7 @@ in `scope["state"]["owner"]`; without a key that is "".
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,15 +32,24 @@ class AccessMiddleware:
     """Let those through who may use the service.
 
     `is_open` says that the service listens on loopback addresses alone: then requests that are this machine's own need
-    no key, and pages from `origins` count as its own.
+    no key, and pages from `origins` count as its own. What keys use is counted together by workers with the same folder
+    `shared`.
     """
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, *, is_open: bool, origins: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keyring: Keyring,
+        *,
+        is_open: bool,
+        origins: Collection[str] = (),
+        shared: Path | None = None,
+    ) -> None:
         self.app = app
         self._keyring = keyring
         self._is_open = is_open
         self._origins = origins
-        self._quotas = Quotas()
+        self._quotas = Quotas(shared)
         self._failures = Failures()
         self._room = WaitingRoom()
 

@@ -1,5 +1,7 @@
 """The folder through which the workers of one service share their metrics: each has files there, /metrics adds them up.
 
+What keys use (access/usage.py) and how busy each worker is (balance.py) lies there too.
+
 prometheus_client takes it from PROMETHEUS_MULTIPROC_DIR. BentoML sets that to one folder for every service of its home,
 and empties it at each start: a second service wipes out the first one's numbers. So each service that `nacre serve`
 starts has a folder of its own, under the temporary folder; a Bento keeps BentoML's.
@@ -39,10 +41,15 @@ def create_directory() -> Path:
     return directory
 
 
-def use_directory() -> None:
-    """Make this process share its metrics in the service's folder; call it before the first metric is made."""
+def use_directory() -> Path | None:
+    """Make this process share its metrics in the service's folder, and return that; None if it shares with nobody.
+
+    Call it before the first metric is made.
+    """
     if directory := os.environ.get(VARIABLE):
         os.environ[PROMETHEUS_VARIABLE] = directory
+    used = os.environ.get(PROMETHEUS_VARIABLE)
+    return None if used is None else Path(used)
 
 
 def forget_dead_workers(directory: Path) -> None:

@@ -17,6 +17,23 @@ from serving.limits import ServiceLimits
 from tiny import tiny_codec
 
 
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def pass_by(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
 def write_tiny_package(directory, name="tiny", seed=0):
     write_package(directory, tiny_codec(seed, name=name), metrics={}, lineage={})
     return directory

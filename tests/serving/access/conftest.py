@@ -29,23 +29,6 @@ def make_key(store):
     return make
 
 
-class Clock:
-    """Time that passes when it is told to."""
-
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-    def pass_by(self, seconds):
-        self.now += seconds
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 def small_app():
     app = FastAPI(openapi_url=None)
     add_error_handlers(app)

@@ -1,11 +1,30 @@
 """What a key may use, and what an address may get wrong."""
 
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 
 from serving.access.failures import MAX_ADDRESSES, MAX_FAILURES, Failures, client_address
 from serving.access.key import make_key as draw_key
 from serving.access.quota import Quotas
 from serving.errors import ServiceError
+
+ROOT = Path(__file__).parents[3]
+WORKER = """
+import json, sys
+from pathlib import Path
+from serving.access.key import Key
+from serving.access.quota import Quotas
+quotas, key = Quotas(Path(sys.argv[1])), Key(**json.loads(sys.argv[2]))
+for _ in range(key.concurrency):
+    quotas.take(key)
+print("ready", flush=True)
+sys.stdin.readline()
+"""
 
 
 def key(**limits):
@@ -48,6 +67,38 @@ def test_a_refusal_at_once_costs_nothing_of_the_minute():
     for _ in range(5):
         refused(quotas.take, alice)
     quotas.give_back(alice)
+    quotas.take(alice)
+
+
+def test_the_window_moves(clock):
+    quotas, alice = Quotas(clock=clock), key(requests_per_minute=2)
+    quotas.take(alice)
+    clock.pass_by(40)
+    quotas.take(alice)
+    assert refused(quotas.take, alice) == ("rate_limited", 20)
+    clock.pass_by(20)
+    quotas.take(alice)
+    assert refused(quotas.take, alice) == ("rate_limited", 40)
+
+
+def test_workers_count_together(tmp_path, clock):
+    one, other, alice = Quotas(tmp_path, clock), Quotas(tmp_path, clock), key(requests_per_minute=3, concurrency=2)
+    one.take(alice)
+    other.take(alice)
+    assert refused(one.take, alice) == ("too_many_at_once", 1)
+    other.give_back(alice)
+    one.take(alice)
+    one.give_back(alice)
+    assert refused(other.take, alice)[0] == "rate_limited"
+
+
+def test_what_a_worker_had_goes_when_it_dies(tmp_path):
+    quotas, alice = Quotas(tmp_path), key(concurrency=2)
+    command = [sys.executable, "-c", WORKER, str(tmp_path), json.dumps(asdict(alice))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as worker:
+        assert worker.stdout.readline() == "ready\n"
+        refused(quotas.take, alice)
+        worker.kill()
     quotas.take(alice)
 
 
