@@ -37,19 +37,21 @@ from benchmarks.serving_throughput import RATE, load, serve_words, throughput, w
 from benchmarks.soak import soak
 from codec.weights import write_package
 from serving.limits import ServiceLimits
+from serving.workers import number_of_workers
 
 
 def overload(package: Path, folder: Path, seconds: float) -> dict[str, Any]:
     """Send four times what fits, for `seconds`, and watch what is answered and what it costs."""
     clip = write_clips(folder, RATE)[5.0]
     limits = ServiceLimits()
-    capacity = limits.concurrency + limits.queue
+    capacity = number_of_workers() * (limits.concurrency + limits.queue)
     with server(serve_words(package), "/readyz") as (url, process, _):
+        alone = load(url + "/v1/encode", clip, clients=1, seconds=3)
         unloaded = load(url + "/v1/encode", clip, clients=capacity, seconds=10)
         before = resident_bytes(process)
         flooded = load(url + "/v1/encode", clip, clients=4 * capacity, seconds=seconds)
         after = resident_bytes(process)
-        recovered = _seconds_to_recover(url, clip, 2 * unloaded["p50_ms"] / capacity * limits.concurrency)
+        recovered = _seconds_to_recover(url, clip, 2 * alone["p50_ms"])
     return {
         "answers": flooded["answers"],
         "p99_vs_unloaded": flooded["p99_ms"] / unloaded["p99_ms"],

@@ -28,6 +28,7 @@ from serving.batcher import BatchedCodec, Batcher
 from serving.engine import MAX_BATCH_SECONDS
 from serving.limits import ServiceLimits
 from serving.observe.metrics import Metrics
+from serving.workers import number_of_workers
 
 CLIENTS = 16
 RATE = 16_000
@@ -70,10 +71,10 @@ class ModelAlone:
     """The batched model without a server, called in this process with one clip."""
 
     def __init__(self, package: Path, clip: Path) -> None:
-        limits = ServiceLimits()
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // limits.concurrency))
+        slots = number_of_workers() * ServiceLimits().concurrency  # as many as the service has
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // slots))
         codec = load_package(package).codec
-        batcher = Batcher(limits.concurrency, round(MAX_BATCH_SECONDS * RATE), Metrics())
+        batcher = Batcher(slots, round(MAX_BATCH_SECONDS * RATE), Metrics())
         self._through = BatchedCodec(codec, batcher, threading.Event())
         self._audio = torch.from_numpy(soundfile.read(clip, dtype="float32")[0])[None, None]
         self._stages = codec.config.quantizer.num_quantizers

@@ -7,6 +7,7 @@ can send to 127.0.0.1, and by DNS rebinding also read.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import re
@@ -21,7 +22,7 @@ from serving.access.store import KeyStore
 
 _OWN_HOST = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _OWN_ORIGIN = re.compile(rf"https?://{_OWN_HOST.pattern}", re.IGNORECASE)
-_PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+_PROXY_HEADERS = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 
 
 def check_access(host: str, keys: KeyStore) -> None:
@@ -35,6 +36,7 @@ def check_access(host: str, keys: KeyStore) -> None:
         raise NacreError(message)
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Tell whether `host` is a loopback address; a name is none, whatever it resolves to."""
     try:
@@ -55,9 +57,12 @@ def listens_on_loopback() -> bool:
 
 def is_own(scope: Scope, origins: Collection[str]) -> bool:
     """Tell whether a request is one of this machine's own programs, or of a page from one of `origins` in them."""
-    client, headers = scope.get("client"), Headers(scope=scope)
-    if not client or not is_loopback(client[0]) or any(name in headers for name in _PROXY_HEADERS):
+    client = scope.get("client")
+    if not client or not is_loopback(client[0]):
         return False
+    if not _PROXY_HEADERS.isdisjoint(name for name, _ in scope["headers"]):
+        return False
+    headers = Headers(scope=scope)
     origin = headers.get("Origin")
     fine = origin is None or origin in origins or _OWN_ORIGIN.fullmatch(origin) is not None
     return fine and _OWN_HOST.fullmatch(headers.get("Host", "")) is not None
