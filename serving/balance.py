@@ -2,8 +2,8 @@
 
 The kernel gives a new connection to the worker that is quickest at that moment, so sixteen clients may well meet one of
 two workers while the other is idle. Each worker tells the others the most requests it lately had at once, in a file of
-their shared folder. One that has at least two more than the least of them answers with `Connection: close`: that client
-connects again, and then the idle one is quickest.
+their shared folder. One that has at least two more than the least of them answers half of what it has more with
+`Connection: close`: those clients connect again, and the idle one is at least as quick.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-WINDOW_SECONDS = 0.25
-# How long at least from one look at the others to the next: a connection has to arrive there before it is counted.
-PAUSE_SECONDS = 0.02
+WINDOW_SECONDS = 0.1
+# How long from one look at the others to the next: connections must have gone from the two windows that count.
+PAUSE_SECONDS = 2 * WINDOW_SECONDS
 # When the window began, the most requests at once in it and in the one before, and those of now.
 _RECORD = struct.Struct("dIII")
 _CLOSE = (b"connection", b"close")
@@ -39,7 +39,7 @@ class LoadBoard:
         weakref.finalize(self, os.close, self._file)
         self._record = mmap.mmap(self._file, _RECORD.size)
         self._began, self._peaks, self._now = clock(), (0, 0), 0
-        self._looked = 0.0
+        self._looked, self._surplus = 0.0, 0
 
     def enter(self) -> None:
         """Count a request."""
@@ -52,11 +52,11 @@ class LoadBoard:
     def hands_over(self) -> bool:
         """Tell whether the connection that is answered should go to another worker."""
         now = self._clock()
-        if now - self._looked < PAUSE_SECONDS:
-            return False
-        self._looked = now
-        least = min(self._others(now), default=None)
-        return least is not None and self._load(now) >= least + 2
+        if now - self._looked >= PAUSE_SECONDS:
+            own = self._load(now)
+            self._looked, self._surplus = now, (own - min(self._others(now), default=own)) // 2
+        self._surplus -= 1
+        return self._surplus >= 0
 
     def _count(self, step: int) -> None:
         now = self._clock()

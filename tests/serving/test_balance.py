@@ -85,27 +85,28 @@ def test_the_busier_by_two_hands_over(board, start_other, tmp_path, others, hand
     assert answer(board) == [(b"a", b"b"), *[(b"connection", b"close")] * hands_over]  # the one answered is the third
 
 
-def test_one_at_a_time(board, start_other, tmp_path, clock):
+def test_half_of_what_is_more_goes_at_a_time(board, start_other, tmp_path, clock):
     start_other(0)
     adopt(tmp_path)
-    for _ in range(9):
+    for _ in range(5):
         board.enter()
-    assert [board.hands_over() for _ in range(3)] == [True, False, False]
-    clock.pass_by(1.5 * PAUSE_SECONDS)
-    assert board.hands_over()
+    assert [board.hands_over() for _ in range(4)] == [True, True, False, False]
+    clock.pass_by(PAUSE_SECONDS / 2)
+    assert not board.hands_over()
+    clock.pass_by(PAUSE_SECONDS)
+    assert [board.hands_over() for _ in range(4)] == [True, True, False, False]
 
 
-def test_the_peak_counts_until_it_is_two_windows_old(board, start_other, tmp_path, clock):
+@pytest.mark.parametrize(("seconds", "counts"), [(1.5 * WINDOW_SECONDS, True), (2.5 * WINDOW_SECONDS, False)])
+def test_the_peak_counts_until_it_is_two_windows_old(board, start_other, tmp_path, clock, seconds, counts):
     start_other(0)
     adopt(tmp_path)
     for _ in range(5):
         board.enter()
     for _ in range(5):
         board.leave()
-    clock.pass_by(WINDOW_SECONDS)
-    assert board.hands_over()
-    clock.pass_by(WINDOW_SECONDS)
-    assert not board.hands_over()
+    clock.pass_by(seconds)
+    assert board.hands_over() == counts
 
 
 def test_a_worker_that_died_takes_nothing(board, start_other, tmp_path):
