@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,6 +37,8 @@ from registry.migrations.upgrade import keep_copy, upgrade
 # Of the newest step in migrations/versions.
 SCHEMA_VERSION = 3
 _BUSY_TIMEOUT_S = 60
+# What SQLite needs beside its file, for any transaction.
+_ROOM_BYTES = 1_000_000
 # Any number: what writers to a PostgreSQL registry lock.
 _ADVISORY_LOCK = 0x6E61637265
 
@@ -209,7 +213,8 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise RegistryError(f"the registry's database {self} failed: {_one_line(error.orig)}") from error
+            reason = _one_line(error.orig) + _full_disk(self._engine.url)
+            raise RegistryError(f"the registry's database {self} failed: {reason}") from error
 
 
 def _engine() -> sa.Engine:
@@ -263,6 +268,17 @@ def _log_ahead(connection: Any) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("nacre_begin", "BEGIN"))
+
+
+def _full_disk(url: sa.URL) -> str:
+    """Say that the disk of an SQLite file is full, where it is: SQLite's own words for that are various."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return ""
+    try:
+        free = shutil.disk_usage(Path(url.database).parent).free
+    except OSError:
+        return ""
+    return "; its disk is full: make room first (docs/operations.md)" if free < _ROOM_BYTES else ""
 
 
 def _one_line(error: BaseException | None) -> str:

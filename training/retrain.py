@@ -14,7 +14,7 @@ import dagster as dg
 from codec.errors import DataError, NacreError
 from training.retraining.inbox import InboxFile, oldest_days, total_hours
 from training.retraining.notice import tell_failure
-from training.retraining.once import one_at_a_time
+from training.retraining.once import one_at_a_time, system_errors_explained
 from training.retraining.retraining import (
     Retraining,
     batch_key,
@@ -48,7 +48,7 @@ def _step(work: Callable[[RetrainSettings], dict[str, Any]]) -> dg.MaterializeRe
     """Do a step alone, tell of it if it failed for good; what can't go better a second time is not tried again."""
     settings = current_settings()
     try:
-        with one_at_a_time(wait=True):
+        with system_errors_explained(), one_at_a_time(wait=True):
             return dg.MaterializeResult(metadata=work(settings))
     except NacreError as error:
         again = not isinstance(error, DataError)

@@ -116,7 +116,7 @@ class PackageStore:
             self._verify_here(self.directory(tag), package.content_hash)
         except OSError as error:
             remove_folder(self.directory(tag))
-            raise RegistryError(f"can't store '{package.directory}' in '{self._home}': {error}") from error
+            raise RegistryError(f"can't store '{package.directory}' in '{self._home}': {_reason(error)}") from error
         except PackageError:
             remove_folder(self.directory(tag))
             raise
@@ -156,6 +156,13 @@ def _add_bento_facts(fetched: Path, directory: Path) -> None:
         with bentoml.models.create(tag, metadata=metadata, _model_store=ModelStore(store)):
             pass
         shutil.copyfile(Path(store, directory.parent.name, directory.name, "model.yaml"), fetched / "model.yaml")
+
+
+def _reason(error: OSError) -> str:
+    """Return why, in a line; of all files that BentoML could not copy, why it could not copy the first."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return str(error)
 
 
 def _metadata(package: Package) -> dict[str, str]:

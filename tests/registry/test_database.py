@@ -1,6 +1,7 @@
 import contextlib
 import sqlite3
 import threading
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -43,6 +44,14 @@ def test_a_file_that_is_no_database_is_refused(private_home):
     (private_home / "nacre").mkdir(parents=True)
     (private_home / "nacre" / "registry.db").write_bytes(b"not a database at all " * 100)
     with pytest.raises(RegistryError, match="not a database"):
+        Registry.open()
+
+
+def test_a_failure_on_a_full_disk_says_so(private_home, monkeypatch):
+    (private_home / "nacre").mkdir()
+    (private_home / "nacre" / "registry.db").write_bytes(b"not a database at all " * 100)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(RegistryError, match="its disk is full: make room first"):
         Registry.open()
 
 

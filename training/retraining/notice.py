@@ -18,10 +18,14 @@ TOLD = "told.json"
 log = logging.getLogger(__name__)
 
 
+def was_told(decision: Decision) -> bool:
+    """Whether everybody who asked knows how a retraining ended."""
+    return (decision.folder / TOLD).exists()
+
+
 def tell_decision(decision: Decision, notify: Notify) -> None:
     """Tell how a retraining ended, unless that was told before."""
-    note = decision.folder / TOLD
-    if note.exists():
+    if was_told(decision):
         return
     message = {
         "event": decision.outcome,
@@ -32,7 +36,7 @@ def tell_decision(decision: Decision, notify: Notify) -> None:
         "folder": str(decision.folder),
     }
     if _tell(message, notify):
-        write_text(note, json.dumps(message, indent=1) + "\n")
+        write_text(decision.folder / TOLD, json.dumps(message, indent=1) + "\n")
 
 
 def tell_failure(model: str, error: Exception, notify: Notify) -> None:

@@ -57,10 +57,24 @@ def one_at_a_time(*, wait: bool = False) -> Iterator[None]:
 def failures_told(settings: RetrainSettings) -> Iterator[None]:
     """Tell whoever asked of an error that passes through."""
     try:
-        yield
+        with system_errors_explained():
+            yield
     except NacreError as error:
         tell_failure(settings.model, error, settings.notify)
         raise
+
+
+@contextmanager
+def system_errors_explained() -> Iterator[None]:
+    """Make a sentence of what the system refuses: a full disk, a folder that may not be written.
+
+    Raises:
+        RunError: The system refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"the retraining stopped, and goes on when it is run again: {error}") from error
 
 
 def _nothing_new(settings: RetrainSettings) -> Decision | None:

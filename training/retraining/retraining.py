@@ -103,6 +103,17 @@ def unfinished(settings: RetrainSettings) -> Retraining | None:
     return _opened(folder, settings, begun[folder])
 
 
+def superseded(decision: Decision) -> list[Path]:
+    """Return the folders of a model's retrainings that began before a decided one and never ended.
+
+    Their settings were changed since, and production may have moved on: nothing goes on with them.
+    """
+    home = model_folder(decision.model)
+    begun = [path.parent for path in home.glob(f"*/{REQUEST}") if not (path.parent / DECISION).exists()]
+    decided = str(_read(home / decision.folder.name)["begun"])
+    return [folder for folder in begun if str(_read(folder)["begun"]) < decided]
+
+
 def begin(settings: RetrainSettings, *, everything: bool = False) -> Retraining:
     """Begin a retraining on all new audio in the inbox, or with `everything` on all that is there.
 

@@ -7,8 +7,8 @@ import shutil
 from data_pipelines.index import INDEX_NAME
 from registry.registry import Registry
 from training.retraining.decision import Decision
-from training.retraining.notice import tell_decision
-from training.retraining.retraining import PRODUCTION
+from training.retraining.notice import tell_decision, was_told
+from training.retraining.retraining import PRODUCTION, superseded
 from training.retraining.settings import RetrainSettings
 
 CANDIDATE = "candidate"
@@ -21,7 +21,8 @@ def settle(decision: Decision, settings: RetrainSettings) -> None:
     Raises:
         ConflictError: Production moved since this retraining began.
     """
-    _move_aliases(decision)
+    if not was_told(decision):  # else they were moved before, even if the registry has forgotten it with its database
+        _move_aliases(decision)
     tell_decision(decision, settings.notify)
     _tidy(decision)
 
@@ -39,7 +40,9 @@ def _move_aliases(decision: Decision) -> None:
 
 
 def _tidy(decision: Decision) -> None:
-    """Remove checkpoints and packages, and the shards of audio that is not trained on again."""
+    """Remove checkpoints and packages, the shards of audio that is not trained on again, and what this one overtook."""
+    for folder in superseded(decision):
+        shutil.rmtree(folder, ignore_errors=True)
     for name in WORK:
         shutil.rmtree(decision.folder / name, ignore_errors=True)
     if not decision.promoted:

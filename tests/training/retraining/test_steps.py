@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec.errors import DataError
+from codec.errors import DataError, RunError
 from registry.registry import Registry
 from training.retraining.once import retrain_once
 from training.retraining.retraining import begin, model_folder, unfinished
-from training.retraining.settings import Fresh, Limits
+from training.retraining.settings import Fresh, Limits, Notify
 
 
 def put(world, name, samples):
@@ -62,6 +62,26 @@ def test_what_was_begun_goes_on_though_more_has_come(world):
     put(world, "later.wav", 0.1 * np.random.default_rng(0).standard_normal(32_000))
     assert unfinished(world) == retraining
     assert unfinished(replace(world, overrides=())) is None
+
+
+def test_a_decision_clears_away_what_was_begun_before_with_other_settings(world):
+    earlier = begin(replace(world, overrides=()))
+    settings = replace(world, limits=Limits(max_spectral_distance_db=0.0))
+    decision = retrain_once(settings)
+    assert decision.outcome == "refused"
+    assert not earlier.folder.exists()
+    later = begin(replace(world, overrides=()), everything=True)
+    assert retrain_once(settings) == decision
+    assert later.folder.exists()
+
+
+def test_what_the_system_refuses_is_a_sentence_and_is_told(world, tmp_path):
+    told = tmp_path / "told.json"
+    (model_folder("voice") / "inbox.json").mkdir(parents=True)
+    settings = replace(world, notify=Notify(command=("tee", str(told))))
+    with pytest.raises(RunError, match=r"goes on when it is run again: .*inbox\.json"):
+        retrain_once(settings)
+    assert "inbox.json" in told.read_text()
 
 
 def test_fresh_clips_are_kept_from_training(world):
