@@ -1,7 +1,7 @@
 """Audio files: probe, read, resample, write.
 
 wav, flac, mp3, ogg, opus, aiff and caf go through libsndfile (`soundfile`); m4a, aac and webm through ffmpeg's
-libraries (`av`, the optional extra `m4a`). Every claim a file makes about itself is checked against `AudioLimits`
+libraries (codec/av_audio.py). Every claim a file makes about itself is checked against `AudioLimits`
 before memory is taken, and reading stops at the limit whatever the header said.
 
 Axes: samples are float32 [C, T], PCM in [-1, 1]; C channels, T samples.
@@ -9,6 +9,7 @@ Axes: samples are float32 [C, T], PCM in [-1, 1]; C channels, T samples.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterator
@@ -21,8 +22,10 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from codec.errors import AudioError, LimitError, MissingToolError
+from codec.av_audio import av_blocks, av_facts
+from codec.errors import AudioError, LimitError
 from codec.files import atomic_path
+from codec.shielded import Shielded
 
 SOUNDFILE_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".caf", ".w64", ".au"}
@@ -91,8 +94,7 @@ def probe_audio(source: Source, limits: AudioLimits | None = None) -> AudioInfo:
         MissingToolError: It needs the optional extra `m4a`.
     """
     if _needs_av(source):
-        with _open_av(source) as container:
-            info = _av_info(container, source)
+        info = AudioInfo(**av_facts(source, _name(source)))
     else:
         with _open_soundfile(source) as file:
             info = _soundfile_info(file)
@@ -198,7 +200,9 @@ def _open_blocks(source: Source, limits: AudioLimits) -> tuple[AudioInfo, Iterat
     info = probe_audio(source, limits)
     if not isinstance(source, Path):
         source.seek(0)
-    return info, _av_blocks(source, info) if _needs_av(source) else _soundfile_blocks(source)
+    if _needs_av(source):
+        return info, av_blocks(source, info.sample_rate, _name(source))
+    return info, _soundfile_blocks(source)
 
 
 def _check(info: AudioInfo, limits: AudioLimits, source: Source) -> None:
@@ -225,14 +229,26 @@ def _needs_av(source: Source) -> bool:
     return head[4:8] == b"ftyp" or head[:4] == b"\x1aE\xdf\xa3"
 
 
-def _open_soundfile(source: Source) -> soundfile.SoundFile:
+@contextlib.contextmanager
+def _open_soundfile(source: Source) -> Iterator[soundfile.SoundFile]:
+    """Open with libsndfile; at the end, check that all that was asked for could be read."""
+    shielded = None if isinstance(source, Path) else Shielded(source)
     try:
-        return soundfile.SoundFile(os.fsencode(source) if isinstance(source, Path) else source)
+        file = soundfile.SoundFile(os.fsencode(source) if isinstance(source, Path) else shielded)
     except soundfile.LibsndfileError as error:
+        _check_read(shielded, source)
         reason = error.error_string.rstrip(".")
         raise AudioError(f"{_name(source)} is not audio that can be decoded ({reason})") from None
     except (OSError, TypeError, ValueError) as error:
         raise AudioError(f"{_name(source)} can't be opened as audio ({error})") from None
+    with file:
+        yield file
+    _check_read(shielded, source)
+
+
+def _check_read(shielded: Shielded | None, source: Source) -> None:
+    if shielded is not None and shielded.error is not None:
+        raise AudioError(f"{_name(source)} can't be read ({shielded.error})") from shielded.error
 
 
 def _soundfile_info(file: soundfile.SoundFile) -> AudioInfo:
@@ -255,41 +271,3 @@ def _soundfile_blocks(source: Source) -> Iterator[NDArray[np.float32]]:
             if len(block) == 0:
                 return
             yield block.T
-
-
-def _open_av(source: Source):  # type: ignore[no-untyped-def]  # av is optional and its types with it
-    try:
-        import av
-    except ImportError:
-        hint = "install the extra: pip install 'nacre[m4a]'"
-        raise MissingToolError(f"{_name(source)} is m4a, aac or webm, which needs the package 'av': {hint}") from None
-    try:
-        return av.open(str(source) if isinstance(source, Path) else source, "r")
-    except (av.FFmpegError, EOFError, ValueError, IndexError, OSError) as error:
-        raise AudioError(f"{_name(source)} is not audio that can be decoded ({type(error).__name__})") from None
-
-
-def _av_info(container, source: Source) -> AudioInfo:  # type: ignore[no-untyped-def]
-    if not container.streams.audio:
-        raise AudioError(f"{_name(source)} holds no audio stream")
-    stream = container.streams.audio[0]
-    seconds = container.duration / 1_000_000 if container.duration else 0.0
-    return AudioInfo(
-        sample_rate=stream.rate,
-        channels=stream.channels,
-        num_samples=round(seconds * stream.rate),
-        format=container.format.name,
-    )
-
-
-def _av_blocks(source: Source, info: AudioInfo) -> Iterator[NDArray[np.float32]]:
-    import av
-
-    with _open_av(source) as container:
-        resampler = av.AudioResampler(format="fltp", rate=info.sample_rate)
-        try:
-            for frame in container.decode(audio=0):
-                for part in resampler.resample(frame):
-                    yield np.asarray(part.to_ndarray(), np.float32)
-        except (av.FFmpegError, EOFError, UnicodeDecodeError, ValueError, IndexError) as error:
-            raise AudioError(f"{_name(source)} is damaged: decoding stopped ({type(error).__name__})") from None

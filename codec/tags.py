@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,6 +19,7 @@ import soundfile
 from tinytag import TinyTag, TinyTagException
 
 from codec.audio import Source
+from codec.shielded import Shielded
 
 Tags = dict[str, tuple[str, ...]]
 
@@ -25,9 +27,14 @@ MAX_NAME = 64
 MAX_VALUE = 8192
 # Of the text as JSON, which leaves room for the other metadata.
 MAX_TAGS_BYTES = 48 << 10
-# What may be read of a file in search of tags; comparing all the values in it takes half a minute at worst.
-MAX_READ_BYTES = 1 << 19
+# What may be read of a file in search of tags, and the runs of zeros in that: each value takes one at least, and
+# tinytag compares each with all others of its name.
+MAX_READ_BYTES = 1 << 17
+MAX_ZERO_RUNS = 1 << 12
 
+_ZEROS = re.compile(rb"\0+")
+# The head of an ID3 frame of timed lyrics; tinytag looks for the end of each line in all the lines that follow.
+_TIMED_LYRICS = re.compile(rb"SYLT\0[\0-\x0f]|SLT[\0-\3]")
 _NAMES = {
     "year": "date",
     "track": "tracknumber",
@@ -79,21 +86,7 @@ def opened(source: Source) -> Iterator[BinaryIO]:
 
 def open_sound(file: BinaryIO) -> soundfile.SoundFile:
     """Open a file that may be damaged with libsndfile, which leaves it open at the end."""
-    return soundfile.SoundFile(_Forgiving(file))
-
-
-class _Forgiving:
-    """A file in which a seek before its beginning goes there: within libsndfile, an error would be printed."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.read, self.tell = file.read, file.tell
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (ValueError, OSError):
-            return self._file.seek(0)
+    return soundfile.SoundFile(Shielded(file))
 
 
 class _Bounded:
@@ -101,14 +94,16 @@ class _Bounded:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._left = MAX_READ_BYTES
+        self._bytes_left = MAX_READ_BYTES
+        self._runs_left = MAX_ZERO_RUNS
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int) -> bytes:
-        if self._left <= 0:
-            raise TinyTagException("more is read than tags take")
-        data = self._file.read(min(count, self._left))
-        self._left -= max(1, len(data))
+        data = self._file.read(min(count, max(0, self._bytes_left)))
+        self._bytes_left -= max(1, len(data))
+        self._runs_left -= len(_ZEROS.findall(data))
+        if self._bytes_left < 0 or self._runs_left < 0 or _TIMED_LYRICS.search(data):
+            raise TinyTagException("this takes more time than tags are worth")
         return data
 
 

@@ -130,12 +130,22 @@ def _nothing() -> None:
 
 
 def _report(order: Order, tally: Tally) -> None:
-    from serving.transcode.manifest import MANIFEST
-
     counts = f"{tally.done} done, {tally.unchanged} unchanged, {tally.failed} failed"
-    where = f"{order.target.rstrip('/')}/{MANIFEST}" if order.part is None else "what it did waits to be joined"
-    click.echo(f"{counts}, {tally.ignored} other files left; see {where}")
+    where = f"see {_manifest(order.target)}" if order.part is None else "what it did waits to be joined"
+    click.echo(f"{counts}, {tally.ignored} other files left; {where}")
     if tally.quarantined:
         click.echo(f"{tally.quarantined} of the failed are quarantined: they kill the worker that transcodes them")
     if tally.failed:
         raise SystemExit(1)
+
+
+def _manifest(target: str) -> str:
+    """Return where the manifest lies: in DST, or in the payload of the bag that it is."""
+    from serving.transcode.bags.names import PAYLOAD
+    from serving.transcode.bags.read import is_bag
+    from serving.transcode.manifest import MANIFEST
+
+    folder = local_path(target)
+    if folder is not None and is_bag(folder):
+        target = str(folder / PAYLOAD)
+    return f"{target.rstrip('/')}/{MANIFEST}"

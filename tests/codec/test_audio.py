@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import numpy as np
@@ -40,6 +41,11 @@ def test_m4a_reads_through_the_optional_package(tmp_path):
         audio = read_audio(source)
         assert (audio.channels, audio.sample_rate) == (1, 16000)
         assert audio.seconds == pytest.approx(0.5, abs=0.15)
+    unknown = path.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"free")
+    for source in (path, io.BytesIO(unknown)):
+        path.write_bytes(unknown)
+        with pytest.raises(AudioError, match="codec that isn't known"):
+            read_audio(source)
     path.write_bytes(b"not an m4a at all")
     with pytest.raises(AudioError, match=r"'a\.m4a' is not audio"):
         read_audio(path)
@@ -64,6 +70,33 @@ def test_text_named_wav_is_one_clear_error(tmp_path):
 def test_garbage_in_memory_is_one_clear_error(data):
     with pytest.raises(AudioError):
         read_audio(io.BytesIO(data))
+
+
+class Failing(io.BytesIO):
+    """A file of which the second half can't be read."""
+
+    def read(self, size=-1):
+        if self.tell() >= len(self.getvalue()) // 2:
+            raise OSError("the disk is broken")
+        return super().read(size)
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_one_clear_error(capfd):
+    file = Failing(audio_bytes(tone(seconds=20), "wav"))
+    with pytest.raises(AudioError, match=r"the audio can't be read \(the disk is broken\)"):
+        read_audio(file)
+    assert capfd.readouterr().err == ""
+
+
+def test_damage_in_memory_prints_nothing(capfd):
+    data = bytearray(audio_bytes(tone(), "caf"))
+    for place in range(20, 80):
+        for value in (0x7F, 0x80, 0xFF):
+            damaged = data.copy()
+            damaged[place] = value
+            with contextlib.suppress(AudioError):
+                read_audio(io.BytesIO(damaged), AudioLimits(max_seconds=60))
+    assert capfd.readouterr().err == ""
 
 
 def test_a_file_without_samples_is_refused(tmp_path):

@@ -112,6 +112,38 @@ def test_files_made_to_exhaust_the_reader_cost_little():
     assert time.perf_counter() - start < 60
 
 
+def id3_frame(name, content):
+    """Return a frame of ID3 2.3."""
+    return name + struct.pack(">I", len(content)) + bytes(2) + content
+
+
+def id3_chunk(frames):
+    size = len(frames)
+    return chunk(b"id3 ", b"ID3\3\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + frames)
+
+
+def test_files_made_to_keep_the_reader_busy_do_not():
+    """Without a bound each of them takes minutes: values are compared with all others, ends of lines looked for."""
+    values = b"\0".join(f"{number:x}".encode() for number in range(100_000))
+    lines = b"\1eng\2\1" + b"aaaa" * 50_000 + b"a\0\0b" * 50_000
+    files = [
+        wav(id3_chunk(id3_frame(b"TPE1", b"\3" + values))),
+        wav(id3_chunk(id3_frame(b"SYLT", lines))),
+        wav(info(IART=b"a"), id3_chunk(id3_frame(b"SYLT", lines[:60_000]))),
+        wav(chunk(b"LIST", b"INFO" + b"".join(chunk(b"IART", b"%06d" % number) for number in range(30_000)))),
+    ]
+    start = time.process_time()
+    for file in files:
+        assert set(read_tags(file)) <= {"artist"}
+    assert time.process_time() - start < 20
+
+
+def test_what_is_read_in_id3_is_that_of_ordinary_files():
+    frames = id3_frame(b"TPE1", b"\3Anna\0Eve") + id3_frame(b"TIT2", b"\3SYLT") + id3_frame(b"TALB", b"\3Sand")
+    tags = read_tags(wav(id3_chunk(frames)))
+    assert tags == {"album": ("Sand",), "artist": ("Anna", "Eve"), "title": ("SYLT",)}
+
+
 @settings(max_examples=200)
 @given(st.sampled_from(["wav", "flac", "ogg", "aiff", "mp3"]), st.data())
 def test_damaged_files_raise_nothing(format, data):

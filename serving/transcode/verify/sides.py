@@ -86,9 +86,12 @@ class Side:
             return decompress_excerpt(model, file, start_s=start_s, duration_s=seconds, limits=limits)
         info, blocks = read_blocks(self.content, limits)
         first, last = (round(time * info.sample_rate) for time in (start_s, start_s + seconds))
-        parts, position = [], 0
+        parts: list[NDArray[np.float32]] = []
+        position = 0
         for block in blocks:
-            parts.append(block[:, max(0, first - position) : max(0, last - position)])
+            part = block[:, max(0, first - position) : max(0, last - position)]
+            if part.shape[1] or not parts:
+                parts.append(part.copy())  # a view would keep the block
             position += block.shape[1]
             if position >= last:
                 break

@@ -78,6 +78,17 @@ def test_it_reports_and_exits_with_1_if_any_failed(nacre, archive, tmp_path):
     assert not (tmp_path / "out" / ".nacre").exists()
 
 
+def test_a_bag_names_the_manifest_in_its_payload(nacre, clips, tmp_path):
+    target = tmp_path / "out"
+    for path in sorted(clips.iterdir())[2:]:
+        path.unlink()
+    for options in (["--bag"], []):
+        result = nacre(clips, target, "--workers", 1, *options)
+        assert result.exit_code == 0, result.output
+        assert f"see {target / 'data' / 'manifest.jsonl'}" in result.stdout
+        assert len(records(target / "data")) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -45,9 +45,10 @@ log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 while os.read(0, 1):
     child = os.fork()
     if not child:
-        os.setsid()
+        os.setpgid(0, 0)
         coordinator.transcode(order, Engine(model))
         os._exit(0)
+    os.setpgid(child, child)  # both do it, so that there is a group to be killed, whoever is first
     os.write(1, b"%08d" % child)
     status = os.waitpid(child, 0)[1]
     os.write(1, b"K" if os.WIFSIGNALED(status) else b"E" if not status else b"!")

@@ -1,6 +1,7 @@
 """The page of a verification: complete, safe to open whatever files are called, and bounded."""
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.audio import Audio
+from codec.audio import Audio, AudioLimits
 from serving.transcode.verify.excerpt import EXCERPT_SECONDS, make_excerpt
 from serving.transcode.verify.finding import Before, Finding, Floors
 from serving.transcode.verify.histogram import histogram_svg
 from serving.transcode.verify.page import page
 from serving.transcode.verify.report import MAX_EXCERPT_BYTES, write_lines, write_page
+from serving.transcode.verify.sides import Side
 from serving.transcode.verify.spectrogram import HEIGHT, WIDTH
 from serving.transcode.verify.summary import SHOWN, WORST, Summary
 
@@ -40,6 +42,21 @@ def noise(seconds, sample_rate=8_000, channels=1, seed=0):
 
 def excerpt(seconds=1.0, **facts):
     return make_excerpt(noise(seconds, **facts), noise(seconds, seed=1, **facts), 3.0)
+
+
+def test_a_stretch_of_a_long_file_takes_little_memory(model, tmp_path):
+    """Of what lies before it, nothing is kept."""
+    path, rate, seconds = tmp_path / "long.wav", 8_000, 600
+    audio = noise(seconds, rate)
+    soundfile.write(path, audio.samples.T, rate, subtype="FLOAT")
+    side = Side(content=path, num_bytes=path.stat().st_size, coded=False, name="its source")
+    tracemalloc.start()
+    found = side.stretch(model, AudioLimits(), seconds - 1.5, 1.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    first = round((seconds - 1.5) * rate)
+    np.testing.assert_array_equal(found.samples, audio.samples[:, first : first + rate])
+    assert peak < audio.samples.nbytes / 5
 
 
 def test_names_are_escaped_everywhere():
