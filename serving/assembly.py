@@ -36,12 +36,13 @@ BENTO_PACKAGE = "package"
 
 @dataclass(frozen=True, kw_only=True)
 class Assembly:
-    """The parts; `api` answers 503 until `start` has loaded the models."""
+    """The parts; `api` answers 503 until `start` has loaded the models. `board` is None if this is the only worker."""
 
     engine: Engine
     jobs: JobStore
     runner: JobRunner
     api: ASGIApp
+    board: LoadBoard | None
 
     def start(self) -> None:
         """Load the models, follow their aliases, and take up jobs; blocks.
@@ -81,11 +82,13 @@ def assembled() -> Assembly:
     converter = PackageConverter.of(engine, limits)
     is_open, origins = listens_on_loopback(), allowed_origins()
     api = create_app(engine, limits, jobs, converter, KeyStore(), is_open=is_open, origins=origins, shared=shared)
+    board = None if shared is None or number_of_workers() == 1 else LoadBoard(shared)
     return Assembly(
         engine=engine,
         jobs=jobs,
         runner=JobRunner(jobs, converter, on_finish=engine.metrics.count_finished_job),
-        api=api if shared is None else BalanceMiddleware(api, LoadBoard(shared)),
+        api=api if board is None else BalanceMiddleware(api, board),
+        board=board,
     )
 
 

@@ -22,9 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 WINDOW_SECONDS = 0.1
 # How long from one look at the others to the next: connections must have gone from the two windows that count.
 PAUSE_SECONDS = 2 * WINDOW_SECONDS
-# When the window began, the most requests at once in it and in the one before, and those of now.
-_RECORD = struct.Struct("dIII")
+# When the window began, the most requests at once in it and in the one before, those of now, and open connections.
+_RECORD = struct.Struct("dIIII")
 _CLOSE = (b"connection", b"close")
+# In place of the open connections: it takes none.
+_NOT_LISTENING = 2**32 - 1
+
+Record = tuple[float, int, int, int, int]
 
 
 class LoadBoard:
@@ -40,6 +44,8 @@ class LoadBoard:
         self._record = mmap.mmap(self._file, _RECORD.size)
         self._began, self._peaks, self._now = clock(), (0, 0), 0
         self._looked, self._surplus = 0.0, 0
+        self._connections = _NOT_LISTENING
+        self._write()
 
     def enter(self) -> None:
         """Count a request."""
@@ -54,9 +60,21 @@ class LoadBoard:
         now = self._clock()
         if now - self._looked >= PAUSE_SECONDS:
             own = self._load(now)
-            self._looked, self._surplus = now, (own - min(self._others(now), default=own)) // 2
+            least = min((_load(record, now) for record in self._records()), default=own)
+            self._looked, self._surplus = now, (own - least) // 2
         self._surplus -= 1
         return self._surplus >= 0
+
+    def set_connections(self, count: int | None) -> None:
+        """Tell the others how many connections are open here; None if none is taken any more."""
+        count = _NOT_LISTENING if count is None else count
+        if count != self._connections:
+            self._connections = count
+            self._write()
+
+    def has_more_connections(self, count: int) -> bool:
+        """Tell whether `count` is more than another worker has."""
+        return any(record[-1] < count for record in self._records())
 
     def _count(self, step: int) -> None:
         now = self._clock()
@@ -66,14 +84,18 @@ class LoadBoard:
             self._began, self._peaks = now, (self._now, before)
         self._now += step
         self._peaks = (max(self._peaks[0], self._now), self._peaks[1])
-        _RECORD.pack_into(self._record, 0, self._began, *self._peaks, self._now)
+        self._write()
+
+    def _write(self) -> None:
+        _RECORD.pack_into(self._record, 0, self._began, *self._peaks, self._now, self._connections)
 
     def _load(self, now: float) -> int:
-        return _load((self._began, *self._peaks, self._now), now)
+        return _load((self._began, *self._peaks, self._now, self._connections), now)
 
-    def _others(self, now: float) -> list[int]:
+    def _records(self) -> list[Record]:
+        """Return what those of the others wrote that listen."""
         records = (_read(path) for path in self._directory.glob(f"{self._service}*") if path != self._path)
-        return [_load(record, now) for record in records if record is not None]
+        return [record for record in records if record is not None and record[-1] != _NOT_LISTENING]
 
 
 class BalanceMiddleware:
@@ -113,16 +135,16 @@ def _locked_file(path: Path) -> int:
     return file
 
 
-def _load(record: tuple[float, int, int, int], now: float) -> int:
+def _load(record: Record, now: float) -> int:
     """Return the most requests at once of the last window or two."""
-    began, peak, before, current = record
+    began, peak, before, current, _ = record
     age = now - began
     if age < WINDOW_SECONDS:
         return max(peak, before)
     return peak if age < 2 * WINDOW_SECONDS else current
 
 
-def _read(path: Path) -> tuple[float, int, int, int] | None:
+def _read(path: Path) -> Record | None:
     """Return what a worker wrote, or None if there is nothing or it died."""
     try:
         with path.open("rb") as file:

@@ -12,6 +12,7 @@ in them alone, so that the first of them starts sooner.
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING
 
 from codec.home import bentoml_home
@@ -50,6 +51,12 @@ class ApiMiddleware:
 
 
 configure_logging()
+if "uvicorn" in sys.modules:  # in a worker, which is about to make its server; the supervisor has none
+    import uvicorn
+
+    from serving.listening import EvenServer
+
+    uvicorn.Server = EvenServer  # type: ignore[misc]  # BentoML leaves no choice of it
 
 
 @bentoml.service(

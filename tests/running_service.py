@@ -35,13 +35,16 @@ def serving(app):
 
 @contextlib.contextmanager
 def starting(log):
-    """Yield what starts a command that serves, and returns a client once it is ready, with the process."""
+    """Yield what starts a command that serves, by one worker unless told otherwise.
+
+    It returns a client once the service is ready, with the process.
+    """
     with contextlib.ExitStack() as stack:
 
         def start(*words, cwd=None):
             port = free_port()
             command = [sys.executable, "-m", *map(str, words), "--port", str(port), "--host", "127.0.0.1"]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            environment = {"NACRE_WORKERS": "1", **os.environ, "OMP_NUM_THREADS": "1"}
             file = stack.enter_context(log.open("wb"))
             process = psutil.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
             stack.callback(kill_family, process)

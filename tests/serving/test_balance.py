@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from serving.balance import LoadBoard
 board = LoadBoard(Path(sys.argv[1]))
+board.set_connections(None if sys.argv[3] == "None" else int(sys.argv[3]))
 for _ in range(int(sys.argv[2])):
     board.enter()
 print("ready", flush=True)
@@ -34,9 +35,8 @@ def start_other(tmp_path, clock):
     """Return what starts another worker with requests that don't end; its clock is the real one, which is far ahead."""
     others = []
 
-    def start(requests):
-        # The shell in between would be another parent: exec makes the worker this process's child.
-        command = [sys.executable, "-c", OTHER, str(tmp_path), str(requests)]
+    def start(requests, connections=0):
+        command = [sys.executable, "-c", OTHER, str(tmp_path), str(requests), str(connections)]
         other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         others.append(other)
         assert other.stdout.readline() == "ready\n"
@@ -118,6 +118,22 @@ def test_a_worker_that_died_takes_nothing(board, start_other, tmp_path):
         board.enter()
     assert not board.hands_over()
     assert len(list(tmp_path.glob("load-*"))) == 1
+
+
+def test_a_worker_that_takes_no_connections_counts_for_nothing(board, start_other, tmp_path):
+    start_other(0, None)
+    adopt(tmp_path)
+    for _ in range(9):
+        board.enter()
+    assert not board.hands_over()
+    assert not board.has_more_connections(9)
+
+
+@pytest.mark.parametrize(("count", "more"), [(2, False), (3, False), (4, True)])
+def test_more_connections(board, start_other, tmp_path, count, more):
+    start_other(0, 3)
+    adopt(tmp_path)
+    assert board.has_more_connections(count) == more
 
 
 def test_workers_of_another_service_take_nothing(board, start_other):

@@ -1,10 +1,12 @@
 """The real service: processes, signals, and the Bento."""
 
+import contextlib
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,27 @@ def test_serve_encodes_decodes_and_stops_without_a_trace(start, package, model, 
         answer = client.request(method, path)
         assert answer.status_code in (404, 405)
         assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    assert connections_by_worker(client, process) == [16, 16]
     stop(process, signal.SIGTERM)
+
+
+def connections_by_worker(client, process):
+    """Open connections until both workers have some, which shows that both listen; then 32 at once, and count those."""
+    deadline = time.monotonic() + 60
+    while len(counts := count_opened(client, process, 8)) < 2:
+        assert time.monotonic() < deadline, counts
+    return count_opened(client, process, 32)
+
+
+def count_opened(client, process, many):
+    address = (client.base_url.host, client.base_url.port)
+    with contextlib.ExitStack() as opened:
+        mine = {opened.enter_context(socket.create_connection(address)).getsockname() for _ in range(many)}
+        while True:
+            ends = [[end.raddr for end in worker.net_connections("tcp")] for worker in process.children()]
+            counts = [len(mine.intersection(map(tuple, there))) for there in ends]
+            if sum(counts) == many:
+                return [count for count in counts if count]
 
 
 @pytest.mark.slow
