@@ -57,6 +57,7 @@ class Assembly:
         # What is there now stays: looking through all of it would stop every request for a fifth of a second.
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     def close(self) -> None:
         """Drop what waits, and give a job that isn't finished back."""

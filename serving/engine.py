@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 # Calls longer than this together gain nothing more on a CPU.
-MAX_BATCH_SECONDS = 32.0
+MAX_BATCH_SECONDS = 20.0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from collections.abc import Callable, Sized
 import uvicorn
 
 from serving.balance import LoadBoard
+from serving.observe.directory import use_directory
+from serving.turns import Turn, turns_at_once
+from serving.workers import number_of_workers
 
 WAIT_SECONDS = 0.001
 MOST_WAITS = 20
@@ -28,7 +31,11 @@ logger = logging.getLogger("nacre.serving")
 class EvenServer(uvicorn.Server):
     """Uvicorn's server, whose listeners are ours if workers share a board."""
 
-    _board: LoadBoard | None = None
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._board: LoadBoard | None = None
+        shared = use_directory()
+        self._turn = None if shared is None or number_of_workers() == 1 else Turn(shared, turns_at_once())
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app, and then to listen."""
@@ -44,6 +51,8 @@ class EvenServer(uvicorn.Server):
             listener = Listener(one, self._protocol, self._board, self.server_state.connections)
             self.servers.append(listener)  # type: ignore[arg-type]  # all that is asked of it is to close
         self._board.set_connections(0)
+        if self._turn is not None:
+            self._turn.end()
 
     async def on_tick(self, counter: int) -> bool:
         """Do ten times a second what uvicorn does, and tell the others how many connections there are."""

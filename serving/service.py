@@ -12,6 +12,7 @@ in them alone, so that the first of them starts sooner.
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ class ApiMiddleware:
 
 configure_logging()
 if "uvicorn" in sys.modules:  # in a worker, which is about to make its server; the supervisor has none
+    # Until all is loaded (serving/assembly.py): what was imported would be looked through again and again.
+    gc.disable()
     import uvicorn
 
     from serving.listening import EvenServer
