@@ -61,6 +61,33 @@ def starting(log):
         yield start
 
 
+@contextlib.contextmanager
+def connections(client, many):
+    """Open so many connections to a client's service, and yield their addresses here."""
+    address = (client.base_url.host, client.base_url.port)
+    with contextlib.ExitStack() as opened:
+        yield {opened.enter_context(socket.create_connection(address)).getsockname() for _ in range(many)}
+
+
+def taken_by_worker(mine, process):
+    """Return how many of the connections each worker has that has any, once all were taken."""
+    while True:
+        theirs = [{tuple(end.raddr) for end in worker.net_connections("tcp")} for worker in process.children()]
+        taken = [len(mine & there) for there in theirs]
+        if sum(taken) == len(mine):
+            return [count for count in taken if count]
+
+
+def await_workers(client, process, many):
+    """Wait until so many workers take connections: a service is ready when the first does."""
+    deadline = time.monotonic() + 60
+    while True:
+        with connections(client, 4 * many) as mine:
+            if len(taken_by_worker(mine, process)) == many:
+                return
+        assert time.monotonic() < deadline
+
+
 def kill_family(process):
     if process.is_running():
         for member in [*process.children(recursive=True), process]:

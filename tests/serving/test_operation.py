@@ -14,7 +14,7 @@ import pytest
 
 from codec.weights import write_package
 from registry.registry import Registry
-from running_service import starting, stop
+from running_service import await_workers, starting, stop
 from tiny import tiny_codec
 
 pytestmark = pytest.mark.slow
@@ -108,6 +108,7 @@ def test_a_killed_worker_is_replaced_and_the_other_goes_on(start, package, make_
     client, process = start("nacre", "serve", "--model", package, "--workers", 2)
     workers = workers_of(process)
     assert len(workers) == 2
+    await_workers(client, process, 2)
     with Traffic(str(client.base_url), make_audio()) as traffic:
         time.sleep(1)
         workers[0].kill()

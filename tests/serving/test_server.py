@@ -1,12 +1,10 @@
 """The real service: processes, signals, and the Bento."""
 
-import contextlib
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from codec.audio import read_audio
 from codec.compress import compress
 from codec.errors import NacreError, PackageError, UnknownModelError
 from registry.registry import Registry
-from running_service import starting, stop
+from running_service import await_workers, connections, starting, stop, taken_by_worker
 from serving.bento import build_bento, pinned_requirements
 from serving.server import check_address, checked_references
 
@@ -46,35 +44,10 @@ def test_serve_encodes_decodes_and_stops_without_a_trace(start, package, model, 
         answer = client.request(method, path)
         assert answer.status_code in (404, 405)
         assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
-    assert min(connections_by_worker(client, process)) >= 14  # the client has one of its own
+    await_workers(client, process, 2)
+    with connections(client, 32) as mine:
+        assert min(taken_by_worker(mine, process)) >= 14  # the client has one of its own, and some were just closed
     stop(process, signal.SIGTERM)
-
-
-def connections_by_worker(client, process):
-    """Open connections until each of two workers has some, which shows that both listen; make them 32, and count."""
-    address, deadline = (client.base_url.host, client.base_url.port), time.monotonic() + 60
-    with contextlib.ExitStack() as opened:
-
-        def ends():
-            return {opened.enter_context(socket.create_connection(address)).getsockname() for _ in range(4)}
-
-        mine = ends()
-        while len(counts(mine, process)) < 2:
-            assert time.monotonic() < deadline
-            opened.pop_all().close()
-            mine = ends()
-        while len(mine) < 32:
-            mine |= ends()
-        return counts(mine, process)
-
-
-def counts(mine, process):
-    """Return how many of the connections each worker has that has any, once all were taken."""
-    while True:
-        theirs = [{tuple(end.raddr) for end in worker.net_connections("tcp")} for worker in process.children()]
-        taken = [len(mine & there) for there in theirs]
-        if sum(taken) == len(mine):
-            return [count for count in taken if count]
 
 
 @pytest.mark.slow
