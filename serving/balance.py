@@ -19,6 +19,8 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from codec.locking import is_locked
+
 WINDOW_SECONDS = 0.1
 # How long from one look at the others to the next: connections must have gone from the two windows that count.
 PAUSE_SECONDS = 2 * WINDOW_SECONDS
@@ -145,15 +147,12 @@ def _load(record: Record, now: float) -> int:
 
 
 def _read(path: Path) -> Record | None:
-    """Return what a worker wrote, or None if there is nothing or it died."""
+    """Return what a worker wrote, or None if it died."""
+    if not is_locked(path):
+        path.unlink(missing_ok=True)
+        return None
     try:
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:  # it lives
-                data = file.read(_RECORD.size)
-                return _RECORD.unpack(data) if len(data) == _RECORD.size else None
-            path.unlink(missing_ok=True)
-    except FileNotFoundError:
-        pass
-    return None
+        record: Record = _RECORD.unpack(path.read_bytes())
+        return record
+    except FileNotFoundError:  # it died just now, and another looked
+        return None

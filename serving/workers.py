@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import os
 
+from codec.errors import NacreError
+
 WORKERS_VARIABLE = "NACRE_WORKERS"
 DEVICE_VARIABLE = "NACRE_DEVICE"
 MOST = 8
 
 
 def number_of_workers() -> int:
-    """Return what NACRE_WORKERS says, or else `default_workers`."""
-    return int(os.environ.get(WORKERS_VARIABLE) or default_workers())
+    """Return what NACRE_WORKERS says, or else `default_workers`.
+
+    Raises:
+        NacreError: NACRE_WORKERS is no number from 1 on.
+    """
+    text = os.environ.get(WORKERS_VARIABLE) or str(default_workers())
+    if not text.isdecimal() or int(text) < 1:
+        raise NacreError(f"{WORKERS_VARIABLE} is {text!r}: it must be a whole number from 1 on")
+    return int(text)
 
 
 def default_workers() -> int:

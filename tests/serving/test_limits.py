@@ -4,6 +4,7 @@ import pytest
 
 from codec.errors import NacreError
 from serving.limits import ServiceLimits
+from serving.workers import number_of_workers
 
 
 def test_defaults_and_overrides(monkeypatch):
@@ -20,3 +21,10 @@ def test_a_wrong_value_is_named(monkeypatch, value):
     monkeypatch.setenv("NACRE_MAX_SECONDS", value)
     with pytest.raises(NacreError, match=f"NACRE_MAX_SECONDS is '{value}'"):
         ServiceLimits.from_environment()
+
+
+@pytest.mark.parametrize("text", ["two", "0", "-1", "1.5"])
+def test_a_number_of_workers_that_is_none(monkeypatch, text):
+    monkeypatch.setenv("NACRE_WORKERS", text)
+    with pytest.raises(NacreError, match=r"NACRE_WORKERS is .*: it must be a whole number from 1 on"):
+        number_of_workers()
