@@ -11,8 +11,9 @@ turn, round after round (benchmarks/serving_throughput.py).
  - `p50_overhead_ms`: the median of one client's 5 s clip less the model's own median.
  - `vs_plain_handler`, `vs_litserve`, `vs_encodec_handler`: requests a second of ours by theirs, for each length.
  - `p99_vs_plain_handler`, `p99_vs_litserve`: ours by theirs.
- - `overload`: 4 times the clients that fill the service, for a minute: answers by status, the 99th percentile of what
-   was accepted by that of the unloaded service, growth of memory, seconds until it is as fast as before.
+ - `overload`: 5 s clips for a minute at 4 times the rate that 16 clients get: answers by status, requests a second and
+   the 99th percentile of what was accepted by those of the 16 clients, and by those of as many clients as fill the
+   service; growth of memory, seconds until it is as fast as before.
  - `soak`: mixed load with swaps, killed workers, clients that stall, and bad input (benchmarks/soak.py).
 """
 
@@ -39,22 +40,28 @@ from codec.weights import write_package
 from serving.limits import ServiceLimits
 from serving.workers import number_of_workers
 
+OVERLOAD = 4
+
 
 def overload(package: Path, folder: Path, seconds: float) -> dict[str, Any]:
-    """Send four times what fits, for `seconds`, and watch what is answered and what it costs."""
+    """Send four times what it can do, for `seconds`, and watch what is answered and what it costs."""
     clip = write_clips(folder, RATE)[5.0]
     limits = ServiceLimits()
-    capacity = number_of_workers() * (limits.concurrency + limits.queue)
+    places = number_of_workers() * (limits.concurrency + limits.queue)
     with server(serve_words(package), "/readyz") as (url, process, _):
         alone = load(url + "/v1/encode", clip, clients=1, seconds=3)
-        unloaded = load(url + "/v1/encode", clip, clients=capacity, seconds=10)
+        usual = load(url + "/v1/encode", clip, seconds=10)
+        full = load(url + "/v1/encode", clip, clients=places, seconds=10)
         before = resident_bytes(process)
-        flooded = load(url + "/v1/encode", clip, clients=4 * capacity, seconds=seconds)
+        flooded = load(url + "/v1/encode", clip, rate=OVERLOAD * usual["rps"], seconds=seconds)
         after = resident_bytes(process)
         recovered = _seconds_to_recover(url, clip, 2 * alone["p50_ms"])
     return {
         "answers": flooded["answers"],
-        "p99_vs_unloaded": flooded["p99_ms"] / unloaded["p99_ms"],
+        "rps_vs_usual": flooded["rps"] / usual["rps"],
+        "p99_vs_usual": flooded["p99_ms"] / usual["p99_ms"],
+        "rps_vs_full": flooded["rps"] / full["rps"],
+        "p99_vs_full": flooded["p99_ms"] / full["p99_ms"],
         "memory_growth": after / before - 1,
         "recovery_s": recovered,
     }

@@ -1,7 +1,7 @@
 """Requests a second of our service, of the model alone and of what people put before a codec without us.
 
 Machines drift by a third within minutes, so all servers are up at the same time and are loaded in turn, round after
-round: ratios are medians over the rounds, each of two loads that follow each other.
+round, the others paused: ratios are medians over the rounds, each of two loads that follow each other.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import torch
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
-from benchmarks.servers import ROOT, server
+from benchmarks.servers import ROOT, paused, server
 from codec.weights import load_package
 from serving.batcher import BatchedCodec, Batcher
 from serving.engine import MAX_BATCH_SECONDS
@@ -33,8 +33,9 @@ from serving.workers import number_of_workers
 CLIENTS = 16
 RATE = 16_000
 ENCODEC_RATE = 24_000
-# Rounds by the length of clips in seconds.
+# Rounds by the length of clips in seconds, and how many times longer than others their loads are.
 ROUNDS = {0.5: 7, 5.0: 7, 60.0: 3}
+LONGER = {0.5: 1, 5.0: 1, 60.0: 4}  # every client has several answers
 OURS, ONE, MODEL, ENCODEC = "nacre", "nacre, one client", "the model alone", "encodec_handler"
 OTHERS = ("plain_handler", "litserve", ENCODEC)
 # One request of 60 s takes it more than a minute.
@@ -54,10 +55,13 @@ def write_clips(folder: Path, rate: int) -> dict[float, Path]:
     return clips
 
 
-def load(url: str, *files: Path, clients: int = CLIENTS, seconds: float, form: bool = False) -> Row:
+def load(
+    url: str, *files: Path, clients: int = CLIENTS, rate: float | None = None, seconds: float, form: bool = False
+) -> Row:
     """Return what benchmarks/load.py measures."""
     words = [sys.executable, str(ROOT / "benchmarks" / "load.py"), url, *map(str, files)]
-    words += ["--clients", str(clients), "--seconds", str(seconds), "--warm-up", "1", *(["--form"] if form else [])]
+    words += ["--clients", str(clients)] if rate is None else ["--rate", str(rate)]
+    words += ["--seconds", str(seconds), "--warm-up", "1", *(["--form"] if form else [])]
     result: Row = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     return result
 
@@ -108,18 +112,27 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
     model = ModelAlone(package, clips[5.0])
     with ExitStack() as stack:
         running = {name: stack.enter_context(server(words, probe)) for name, (words, probe, *_) in programs.items()}
+
+        def others(name: str) -> AbstractContextManager[None]:
+            return paused(*(process for other, (_, process, _) in running.items() if other != name))
+
         for length, rounds in ROUNDS.items():
             for number in range(rounds):
                 print(f"clips of {length:g} s: round {number + 1} of {rounds}", file=sys.stderr)
                 for name, (_, _, path, files) in programs.items():
                     if (name, length) == ONCE and number:
                         continue
-                    url, form = running[name][0] + path, name == "litserve"
-                    rows.setdefault((name, length), []).append(load(url, files[length], seconds=seconds, form=form))
+                    url, form, spent = running[name][0] + path, name == "litserve", seconds * LONGER[length]
+                    with others(name):
+                        row = load(url, files[length], seconds=spent, form=form)
+                    rows.setdefault((name, length), []).append(row)
                 if length == 5.0:
-                    one = load(running[OURS][0] + "/v1/encode", clips[5.0], clients=1, seconds=seconds)
+                    with others(OURS):
+                        one = load(running[OURS][0] + "/v1/encode", clips[5.0], clients=1, seconds=seconds)
                     rows.setdefault((ONE, 5.0), []).append(one)
-                    rows.setdefault((MODEL, 5.0), []).append(model.load(seconds) | {"one": model.load(seconds / 2, 1)})
+                    with others(MODEL):
+                        alone = model.load(seconds) | {"one": model.load(seconds / 2, 1)}
+                    rows.setdefault((MODEL, 5.0), []).append(alone)
         _, process, ready = running[OURS]
         memory = max(member.memory_info().rss for member in process.children(recursive=True)) / 2**20
     return _figures(rows) | {"ready_s": ready, "worker_rss_mb": memory}, _table(rows)

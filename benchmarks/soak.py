@@ -1,7 +1,7 @@
 """A service in trouble: mixed load while models are swapped, workers killed, and clients stall or send nonsense.
 
-Two workers serve `soak@production`. Workers are killed in the first half, so that memory can be compared over the
-second. What a killed worker was answering is `broken`, and is nobody's 500.
+Two workers serve `soak@production`. Workers are killed for two fifths of the time, after a fifth more the youngest is
+warm, and from then on memory is compared. What a killed worker was answering is `broken`, and is nobody's 500.
 """
 
 import io
@@ -137,8 +137,8 @@ def swap(soak: Soak, seed: int) -> None:
 
 
 def kill(soak: Soak, process: psutil.Process, seconds: float) -> None:
-    """Kill a worker now and then, for the first half."""
-    end = time.monotonic() + seconds / 2
+    """Kill a worker now and then, for the first two fifths."""
+    end = time.monotonic() + seconds * 0.4
     while time.monotonic() + KILL_SECONDS < end:
         time.sleep(KILL_SECONDS)
         workers = [member for member in process.children(recursive=True) if member.memory_info().rss > 150 * 2**20]
@@ -161,7 +161,7 @@ def clip(seconds: float, rate: int, loudness: float) -> bytes:
 
 
 def soak(folder: Path, seconds: float) -> dict[str, Any]:
-    """Run it for `seconds`, and return what was answered, what was lost, and how memory grew in the second half."""
+    """Run it for `seconds`, and return what was answered, what was lost, and how memory grew in the last two fifths."""
     registry = Registry.open()
     for version in (1, 2):
         torch.manual_seed(version)
