@@ -50,7 +50,7 @@ from serving.transcode.engines import Batch, Died
 from serving.transcode.engines.local import LocalEngine
 from serving.transcode.order import Order
 from serving.transcode.settings import Settings
-from serving.transcode.work import Job, Outcome
+from serving.transcode.work import Job, News, Outcome
 
 CORES = len(os.sched_getaffinity(0))
 # seconds: how many clips
@@ -130,7 +130,7 @@ class _Watched:
         self._engine = engine
         self.first_at = self.first_seconds = 0.0
 
-    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[Outcome | Died]:
+    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[News | Died]:
         """Pass everything on."""
         for happening in self._engine.run(job, batches, alone=alone):
             if not self.first_at and isinstance(happening, Outcome):

@@ -35,7 +35,7 @@ from benchmarks.machine import describe_machine
 from codec.errors import NacreError
 from registry.resolve import resolve_package
 from registry.shipped import DEFAULT_MODEL
-from serving.transcode.engines import Batch, Died, Engine
+from serving.transcode.engines import Batch, Engine
 from serving.transcode.engines.local import LocalEngine
 from serving.transcode.engines.ray import RayEngine
 from serving.transcode.entry import Entry, Locator
@@ -100,7 +100,7 @@ def run_once(engine: str, work_s: float) -> dict[str, float]:
         )
         begin = time.monotonic()
         for outcome in made.run(job, _batches(folder / "source", *AMOUNTS[work_s])):
-            if isinstance(outcome, Died) or outcome.reason is None:
+            if not isinstance(outcome, Outcome) or outcome.reason is None:
                 raise NacreError(f"a worker died, or did not do its work: {outcome}")
             worker, start, end = outcome.reason.split()
             spans.setdefault(worker, []).append((float(start), float(end)))

@@ -27,8 +27,8 @@ from codec.model import Codec
 from codec.segments import SegmentedCodes, decode_segment_blocks, encode_segment_blocks, split_segments
 from codec.weights import LoadedPackage
 
-# Is told the share done, from 0 to 1.
-Progress = Callable[[float], None]
+# Is told how many seconds of the audio are done, and of how many.
+Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def compress_source(
         config.check_denoising()
     info, blocks = read_blocks(source, limits)
     check_channels(info.channels, config)
-    counted = _Counted(blocks, info.num_samples, progress)
+    counted = _Counted(blocks, info.num_samples, info.sample_rate, progress)
     prepared = resample_blocks(counted, info.sample_rate, config.sample_rate)
     streams = (torch.from_numpy(block).unflatten(0, (-1, config.channels)).to(device) for block in prepared)
     codes, scales = _encode(model.codec, streams, stages, denoise, through)
@@ -117,7 +117,7 @@ def decompress_blocks(
     decoded = fit_blocks(_decode(model.codec, container, through), header.num_samples)
     restored = resample_blocks(decoded, header.sample_rate, header.source_sample_rate)
     blocks = fit_blocks(restored, header.source_num_samples)
-    counted = _Counted(blocks, header.source_num_samples, progress)
+    counted = _Counted(blocks, header.source_num_samples, header.source_sample_rate, progress)
     return Decompressed(header=header, blocks=iter(counted), metadata=container.metadata)
 
 
@@ -176,16 +176,17 @@ class _Columns:
 class _Counted:
     """Blocks that are counted while they pass: `num_samples` so far, of about `expected`."""
 
-    def __init__(self, blocks: Blocks, expected: int, progress: Progress | None) -> None:
+    def __init__(self, blocks: Blocks, expected: int, sample_rate: int, progress: Progress | None) -> None:
         self.num_samples = 0
-        self._blocks, self._expected, self._progress = blocks, expected, progress
+        self._blocks, self._expected, self._sample_rate, self._progress = blocks, expected, sample_rate, progress
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         for block in self._blocks:
             self.num_samples += block.shape[1]
             yield block
             if self._progress is not None:
-                self._progress(min(1.0, self.num_samples / max(1, self._expected)))
+                whole = max(self._expected, self.num_samples)
+                self._progress(self.num_samples / self._sample_rate, whole / self._sample_rate)
 
 
 def _device(codec: Codec) -> torch.device:

@@ -1,9 +1,10 @@
 """Dynamic batching in process: windows of many requests go through a model together, each to the bits it gets alone.
 
-Nobody waits for company that may not come: a call that finds nothing running runs at once. While something runs,
-another slot is taken only for work enough that it pays; less is gathered until the running batch ends. A slot is a
-thread, since every thread that ever ran a model keeps working memory of its own. A batch that fails is run again one by
-one, so that a bad item fails alone.
+Nobody waits for company that may not come: a call that finds nothing running runs at once, unless a batch of several
+has just ended, whose clients may come again within milliseconds. While something runs, another slot is taken only for
+work enough that it pays; less is gathered until the running batch ends. A slot is a thread, since every thread that
+ever ran a model keeps working memory of its own. A batch that fails is run again one by one, so that a bad item fails
+alone.
 
 Axes: audio [B, C, T]; codes [B, K, L].
 """
@@ -11,6 +12,7 @@ Axes: audio [B, C, T]; codes [B, K, L].
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +33,9 @@ MAX_STRETCH = 1.25
 # The share of a whole batch that is worth another slot: threads in Python hinder each other, so few large batches are
 # faster than many small ones side by side.
 WORTH_A_SLOT = 0.25
+# How long after a batch the next waits for as many calls, or for work that is worth a slot. The core isn't idle then:
+# their requests are answered and read.
+GATHER_SECONDS = 0.02
 
 
 class CancelledError(Exception):
@@ -46,7 +51,10 @@ class Batcher:
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(slots, "nacre-model")
         self._lock = threading.Lock()
+        self._came = threading.Condition(self._lock)
         self._waiting: list[Turn] = []
+        self._gathering = False
+        self._last_size, self._last_end = 0, 0.0
 
     @property
     def depth(self) -> int:
@@ -71,20 +79,22 @@ class Batcher:
     def _wait(self, turn: Turn) -> None:
         with self._lock:
             self._waiting.append(turn)
+            self._came.notify()
             self._start()
         turn.woken.wait()
 
     def _start(self) -> None:
-        """Give free slots to the oldest batches."""
+        """Give free slots to those who wait, the oldest first."""
         while self._may_run():
             self._free -= 1
-            batch = self._take()
-            if isinstance(batch[0], Call):  # and so are all: their key is a call's
-                self._threads.submit(self._run, cast("list[Call]", batch))
+            if isinstance(self._waiting[0], Call):
+                self._gathering = True
+                self._threads.submit(self._run)
             else:
-                batch[0].woken.set()
+                self._waiting.pop(0).woken.set()
 
-    def _run(self, batch: list[Call]) -> None:
+    def _run(self) -> None:
+        batch = self._gather()
         try:
             _run_batch(batch)
             self._metrics.observe_batch(len(batch))
@@ -92,18 +102,32 @@ class Batcher:
         finally:
             self._finish(batch)
 
+    def _gather(self) -> list[Call]:
+        """Wait for company that is likely to come, and take a batch."""
+        with self._lock:
+            left = self._last_end + GATHER_SECONDS - time.monotonic()
+            self._came.wait_for(lambda: len(self._waiting) >= self._last_size or self._is_worth_a_slot(), left)
+            batch = cast("list[Call]", self._take())  # the oldest is one, and their key is a call's
+            self._gathering = False
+            self._start()
+        return batch
+
     def _finish(self, batch: Sequence[Turn]) -> None:
         with self._lock:
             self._free += 1
+            self._last_size, self._last_end = len(batch), time.monotonic()
             self._start()
         for turn in batch:
             turn.woken.set()
 
     def _may_run(self) -> bool:
-        if not self._free or not self._waiting:
+        if not self._free or not self._waiting or self._gathering:
             return False
+        return self._free == self._slots or self._is_worth_a_slot()
+
+    def _is_worth_a_slot(self) -> bool:
         waiting = sum(turn.items * turn.num_samples for turn in self._waiting)
-        return self._free == self._slots or waiting >= WORTH_A_SLOT * self._max_batch_samples
+        return waiting >= WORTH_A_SLOT * self._max_batch_samples
 
     def _take(self) -> list[Turn]:
         """Take the oldest call from the queue, and those that may go with it, oldest first."""

@@ -65,12 +65,12 @@ def encode(
     from codec.weights import load_package
     from registry.resolve import resolve_package
     from serving.conversion import encode_source
-    from serving.progress import share_progress
+    from serving.progress import audio_progress
 
     loaded = load_package(resolve_package(model))
     audio = open_input(source) if source == PIPE else source
     limits = AudioLimits(max_seconds=MAX_SECONDS)
-    with share_progress("encoding") as progress:
+    with audio_progress("encoding") as progress:
         encoded = encode_source(
             loaded,
             audio,
@@ -145,9 +145,9 @@ def _load(model: str | None, container: BinaryIO) -> LoadedPackage:
 def _decode_whole(model: LoadedPackage, container: BinaryIO, target: Path) -> str:
     """Decode in constant memory, unless the target is a pipe, whose wav header comes first; return what was written."""
     from codec.compress_blocks import decompress_blocks
-    from serving.progress import share_progress
+    from serving.progress import audio_progress
 
-    with share_progress("decoding") as progress:
+    with audio_progress("decoding") as progress:
         audio = decompress_blocks(model, container.read(), AudioLimits(max_seconds=MAX_SECONDS), progress=progress)
         header = audio.header
         rate, length, channels = header.source_sample_rate, header.source_num_samples, header.channels

@@ -82,7 +82,8 @@ class PackageConverter:
 
         model, choice = self._named(parameters.model), parameters.model_dump(include=_CHOICES)
         with source.open("rb") as file, self._using(model) as through:
-            encoded = encode_source(model, file, self._limits_of(model), **choice, progress=progress, through=through)
+            told = _share_of(progress)
+            encoded = encode_source(model, file, self._limits_of(model), **choice, progress=told, through=through)
         target.write_bytes(encoded.data)
 
     def decode(self, source: Path, target: Path, parameters: DecodeParameters, progress: Progress) -> None:
@@ -121,7 +122,7 @@ class PackageConverter:
         limits = self._limits_of(model)
         with source.open("rb") as file:
             check_header(model.package, ContainerReader(file).header, limits)
-        decoded = decompress_blocks(model, source.read_bytes(), limits, progress=progress, through=through)
+        decoded = decompress_blocks(model, source.read_bytes(), limits, progress=_share_of(progress), through=through)
         header = decoded.header
         rate, count = header.source_sample_rate, header.source_num_samples
         _write(target, decoded.blocks, parameters, sample_rate=rate, channels=header.channels, num_samples=count)
@@ -140,6 +141,11 @@ class PackageConverter:
 
         config = model.package.config
         return self._limits if config.segments is not None or can_chunk(config) else self._whole_limits
+
+
+def _share_of(progress: Progress) -> Callable[[float, float], None]:
+    """Return what is told seconds (codec/compress_blocks.py), and tells the share."""
+    return lambda done, whole: progress(done / whole if whole else 1.0)
 
 
 def _write(target: Path, blocks: Blocks, output: OutputParameters, **facts: int) -> None:

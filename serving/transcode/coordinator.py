@@ -28,7 +28,7 @@ from serving.transcode.sources.folder import STATE_FOLDER, Folder
 from serving.transcode.state import State, Work
 from serving.transcode.stopping import StoppedError, stoppable
 from serving.transcode.tally import Tally
-from serving.transcode.work import Job, Outcome, Task
+from serving.transcode.work import Advance, Job, Outcome, Task
 
 # Tasks that go to a worker together: so many, unless their bytes are many.
 BATCH_FILES = 8
@@ -109,6 +109,8 @@ class _Run:
             for happening in happenings:
                 if isinstance(happening, Died):
                     self._bury(happening)
+                elif isinstance(happening, Advance):
+                    self._advance(happening)
                 else:
                     self._settle(happening)
 
@@ -122,6 +124,10 @@ class _Run:
     def _task(self, work: Work) -> Task:
         payload = self._sink.payload(work.entry.name, work.output)
         return Task(entry=work.entry, payload=payload, known_sha256=work.known)
+
+    def _advance(self, advance: Advance) -> None:
+        size = self._flying[advance.source].entry.size
+        self._tally.advance(advance.source, num_bytes=size * advance.share, seconds=advance.seconds)
 
     def _settle(self, outcome: Outcome) -> None:
         if outcome.status == "blocked":
@@ -140,6 +146,7 @@ class _Run:
         self._place.clean(task.payload for task in died.tasks)
         for task in died.tasks:
             work = self._flying.pop(task.entry.name)
+            self._tally.take_back(task.entry.name)
             with self._state.transaction(durable=True):
                 times = self._state.bury(task.entry.name)
             if times >= MAX_DIED:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from codec.audio_blocks import write_blocks_as
 from codec.chunked import WindowCoder
-from codec.compress_blocks import decompress_blocks
+from codec.compress_blocks import Progress, decompress_blocks
 from codec.description import describe_source
 from codec.errors import DataError
 from codec.weights import LoadedPackage
@@ -65,7 +65,7 @@ class OutputMaker:
         job: Job,
         model: LoadedPackage,
         through: WindowCoder | None,
-        turn: Callable[[], AbstractContextManager[None]],
+        turn: Callable[[Task], AbstractContextManager[None]],
     ) -> None:
         self._job = job
         self._model = model
@@ -73,18 +73,19 @@ class OutputMaker:
         self._turn = turn
         self._place = open_place(job.target)
 
-    def make(self, task: Task, content: Content) -> Output:
-        """Make and write a task's output.
+    def make(self, task: Task, content: Content, progress: Progress) -> Output:
+        """Make and write a task's output; `progress` is told how far that is.
 
         Raises:
             BlockedError: It can't be written.
             UnusableError: The entry can't be transcoded.
         """
-        return self._decode(task, content) if self._job.settings.decode else self._encode(task, content)
+        work = self._decode if self._job.settings.decode else self._encode
+        return work(task, content, progress)
 
-    def _encode(self, task: Task, content: Content) -> Output:
-        with self._turn(), _usable():
-            encoded = self._container(task.entry, content)
+    def _encode(self, task: Task, content: Content, progress: Progress) -> Output:
+        with self._turn(task), _usable():
+            encoded = self._container(task.entry, content, progress)
             data = encoded.data
             if self._job.settings.sink != "tree":
                 data = write_fragment(self._record(task.entry, data, content.notes))
@@ -92,7 +93,7 @@ class OutputMaker:
             path.write_bytes(data)
         return Output(seconds=encoded.seconds, num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
-    def _container(self, entry: Entry, content: Content) -> Encoded:
+    def _container(self, entry: Entry, content: Content, progress: Progress) -> Encoded:
         settings = self._job.settings
         metadata = describe_source(
             content.file, source_name=entry.name, mtime_ns=entry.mtime_ns, source_sha256=content.sha256
@@ -104,6 +105,7 @@ class OutputMaker:
             num_quantizers=settings.num_quantizers,
             denoise=settings.denoise,
             through=self._through,
+            progress=progress,
             metadata=metadata,
         )
 
@@ -115,14 +117,14 @@ class OutputMaker:
         texts = [(f"{stem}.{suffix}", text.encode()) for suffix, text in sorted(notes.items())]
         return [(self._job.settings.output_name(entry.name), container), *texts]
 
-    def _decode(self, task: Task, content: Content) -> Output:
-        with self._turn(), _usable():
+    def _decode(self, task: Task, content: Content, progress: Progress) -> Output:
+        with self._turn(task), _usable():
             data = content.file.read_bytes() if isinstance(content.file, Path) else content.file.read()
-            audio = decompress_blocks(self._model, data, self._job.limits, through=self._through)
+            audio = decompress_blocks(self._model, data, self._job.limits, progress=progress, through=self._through)
         header, metadata = audio.header, audio.metadata
         mtime = task.entry.mtime_ns if metadata is None or metadata.mtime_ns is None else metadata.mtime_ns
         with self._writing(task, mtime) as path:
-            with self._turn(), _usable(path):
+            with self._turn(task), _usable(path):
                 write_blocks_as(
                     Path(task.payload).suffix[1:].lower(),
                     path,

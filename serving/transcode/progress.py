@@ -95,7 +95,7 @@ def describe(tally: Tally) -> str:
     """Say in a line how far a run is."""
     if tally.stage == "planning":
         return f"planning: {tally.files:,} files, {size(tally.num_bytes)}"
-    parts = [f"{tally.settled:,} of {tally.files:,} files", f"{tally.audio_seconds / 3600:.2f} h of audio done"]
+    parts = [f"{tally.settled:,} of {tally.files:,} files", f"{tally.audio_seconds_so_far / 3600:.2f} h of audio done"]
     if tally.real_time_factor:
         parts.append(f"{tally.real_time_factor:.0f} times real time")
     if tally.eta_seconds is not None and tally.stage == "running":

@@ -52,7 +52,7 @@ def describe(tally: Tally) -> dict[str, Any]:
         "source_bytes": tally.num_bytes,
         "settled_bytes": tally.bytes_settled,
         "output_bytes": tally.output_bytes,
-        "audio_seconds": round(tally.audio_seconds, 3),
+        "audio_seconds": round(tally.audio_seconds_so_far, 3),
         "work_seconds": round(tally.work_seconds, 3),
         "real_time_factor": round(tally.real_time_factor, 2),
         "eta_seconds": None if eta is None else round(eta, 1),

@@ -1,4 +1,4 @@
-"""What goes to workers and comes back: jobs, tasks and outcomes, all plain values that can be pickled."""
+"""What goes to workers and comes back: jobs, tasks, how far those are, and outcomes; plain values, to be pickled."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Advance:
+    """How far a task is that takes long; `source` is its entry's name.
+
+    So many `seconds` of its audio are done, of about so many in all.
+    """
+
+    source: str
+    seconds: float
+    all_seconds: float
+
+    @property
+    def share(self) -> float:
+        """How much of the file is done, from 0 to 1."""
+        return self.seconds / self.all_seconds if self.all_seconds else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of a task; `source` is its entry's name.
 
@@ -60,3 +77,7 @@ class Outcome:
     source_sha256: str | None = None
     output_bytes: int | None = None
     output_sha256: str | None = None
+
+
+# What a worker tells of its tasks.
+News = Advance | Outcome

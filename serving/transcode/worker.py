@@ -7,13 +7,15 @@ windows of different files where that is faster, and gives each the bits it gets
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO
 
 from codec.chunked import WINDOW_FRAMES, goes_in_windows
+from codec.compress_blocks import Progress
 from codec.weights import LoadedPackage, load_package
 from serving.batcher import BatchedCodec, Batcher
 from serving.observe.metrics import Metrics
@@ -21,17 +23,22 @@ from serving.transcode.digest import content_sha256
 from serving.transcode.output import BlockedError, Content, OutputMaker, UnusableError
 from serving.transcode.reason import explain
 from serving.transcode.sources.opening import EntryOpener
-from serving.transcode.work import Job, Outcome, Task
+from serving.transcode.work import Advance, Job, News, Outcome, Task
 
 # Files that are fetched, checked or written while others are worked on.
 FILES_BESIDE = 6
-# Files worked on at once, and whole windows in a batch. A worker on a CPU has one core, which one file keeps busy: more
-# get into each other's way. A GPU wants many windows, and those of one file follow each other.
-CPU_FILES, CPU_WINDOWS = 1, 1
+# Files worked on at once, and whole windows in a batch. On a CPU short files are encoded faster together, up to a
+# window's length of them; they are decoded one by one, since entropy coding is Python and leaves no room beside it. A
+# GPU wants many windows, and those of one file follow each other.
+CPU_ENCODED, CPU_DECODED, CPU_WINDOWS = 8, 1, 1
 GPU_FILES, GPU_WINDOWS = 16, 16
+# On a CPU, larger files are worked on one at a time: hours of codes take hundreds of megabytes.
+LARGE_BYTES = 2 << 20
+# How often a worker tells of a file how far it is.
+ADVANCE_SECONDS = 1.0
 
 _Opened = tuple[Path | BinaryIO, dict[str, str]]
-_Outcomes = SimpleQueue[Outcome | BaseException | None]
+_AllNews = SimpleQueue[News | BaseException | None]
 
 
 class Worker:
@@ -41,43 +48,46 @@ class Worker:
         model = model or load_package(job.package, job.device)
         config = model.package.config
         self._windowed = goes_in_windows(config)
-        files, windows = (CPU_FILES, CPU_WINDOWS) if job.device == "cpu" else (GPU_FILES, GPU_WINDOWS)
+        files, windows = GPU_FILES, GPU_WINDOWS
+        if job.device == "cpu":
+            files, windows = CPU_DECODED if job.settings.decode else CPU_ENCODED, CPU_WINDOWS
         self._threads = files + FILES_BESIDE
         self._working = threading.Semaphore(files)
+        self._large = threading.Semaphore(1 if job.device == "cpu" else files)
         self._batcher = Batcher(1, windows * WINDOW_FRAMES * config.hop_length, Metrics())
         coder = BatchedCodec(model.codec, self._batcher, threading.Event())
         self._maker = OutputMaker(job, model, coder if self._windowed else None, self._turn)
         self._opener = EntryOpener(job.scratch)
         self._pulling = threading.Lock()
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Do tasks, and yield the outcome of each as soon as it is there, in any order.
+    def run(self, tasks: Iterable[Task]) -> Iterator[News]:
+        """Do tasks, and yield the outcome of each as soon as it is there, in any order, and before how far it is.
 
         Tasks are taken one by one by threads of the worker's, when there is one free; taking one may block.
         """
-        feed, outcomes = iter(tasks), _Outcomes()
+        feed, told = iter(tasks), _AllNews()
         for _ in range(self._threads):
-            threading.Thread(target=self._serve, args=(feed, outcomes), daemon=True).start()
+            threading.Thread(target=self._serve, args=(feed, told), daemon=True).start()
         running = self._threads
         while running:
-            outcome = outcomes.get()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            if outcome is None:
+            news = told.get()
+            if isinstance(news, BaseException):
+                raise news
+            if news is None:
                 running -= 1
             else:
-                yield outcome
+                yield news
 
-    def _serve(self, feed: Iterator[Task], outcomes: _Outcomes) -> None:
+    def _serve(self, feed: Iterator[Task], told: _AllNews) -> None:
         try:
-            while (outcome := self._do_next(feed)) is not None:
-                outcomes.put(outcome)
+            while (outcome := self._do_next(feed, told)) is not None:
+                told.put(outcome)
         except BaseException as error:  # whatever it is, `run` raises it
-            outcomes.put(error)
+            told.put(error)
         else:
-            outcomes.put(None)
+            told.put(None)
 
-    def _do_next(self, feed: Iterator[Task]) -> Outcome | None:
+    def _do_next(self, feed: Iterator[Task], told: _AllNews) -> Outcome | None:
         """Take a task and do it; None at the end."""
         with ExitStack() as stack:
             with self._pulling:
@@ -91,7 +101,7 @@ class Worker:
                 opened = self._try_open(task, stack)
             if isinstance(opened, Exception):
                 return _failed(task, opened)
-            return self._do(task, *opened)
+            return self._do(task, *opened, _progress(task, told))
 
     def _try_open(self, task: Task, stack: ExitStack) -> _Opened | Exception:
         try:
@@ -99,12 +109,12 @@ class Worker:
         except Exception as error:  # whatever it is, the other files go on
             return error
 
-    def _do(self, task: Task, file: Path | BinaryIO, notes: dict[str, str]) -> Outcome:
+    def _do(self, task: Task, file: Path | BinaryIO, notes: dict[str, str], progress: Progress) -> Outcome:
         try:
             digest = content_sha256(file, task.entry.checksum)
             if digest == task.known_sha256:
                 return Outcome(source=task.entry.name, status="unchanged", source_sha256=digest)
-            output = self._maker.make(task, Content(file=file, sha256=digest, notes=notes))
+            output = self._maker.make(task, Content(file=file, sha256=digest, notes=notes), progress)
         except BlockedError as error:
             return Outcome(source=task.entry.name, status="blocked", reason=str(error))
         except Exception as error:  # whatever it is, the other files go on
@@ -119,10 +129,28 @@ class Worker:
         )
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self, task: Task) -> Iterator[None]:
         """Wait for a turn to work on a file; and for the model, where the work can't be joined with others'."""
-        with self._working, nullcontext() if self._windowed else self._batcher.alone():
+        with ExitStack() as stack:
+            if task.entry.size > LARGE_BYTES:
+                stack.enter_context(self._large)
+            stack.enter_context(self._working)
+            if not self._windowed:
+                stack.enter_context(self._batcher.alone())
             yield
+
+
+def _progress(task: Task, told: _AllNews) -> Progress:
+    """Return what tells how far a task is, now and then."""
+    due = time.monotonic() + ADVANCE_SECONDS
+
+    def tell(seconds: float, all_seconds: float) -> None:
+        nonlocal due
+        if (now := time.monotonic()) >= due:
+            due = now + ADVANCE_SECONDS
+            told.put(Advance(source=task.entry.name, seconds=seconds, all_seconds=all_seconds))
+
+    return tell
 
 
 def _failed(task: Task, error: Exception) -> Outcome:

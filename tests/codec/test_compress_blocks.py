@@ -48,16 +48,18 @@ def test_blocks_are_cut_or_padded_to_length():
 @given(st.integers(1, 150_000), st.integers(1, 2), RATES, st.integers(1, 4))
 def test_files_in_blocks_equal_files_whole(loaded, num_samples, channels, rate, stages):
     file = io.BytesIO(audio_bytes(noise(num_samples, channels, rate), "wav"))
-    shares = []
-    compressed = compress_source(loaded, file, num_quantizers=stages, progress=shares.append)
+    told = []
+    compressed = compress_source(loaded, file, num_quantizers=stages, progress=lambda *seconds: told.append(seconds))
     file.seek(0)
     assert compressed.data == compress(loaded, read_audio(file), num_quantizers=stages)
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
-    audio = decompress_blocks(loaded, compressed.data, progress=shares.append)
+    assert told == sorted(told)
+    assert told[-1] == (num_samples / rate, num_samples / rate)
+    told.clear()
+    audio = decompress_blocks(loaded, compressed.data, progress=lambda *seconds: told.append(seconds))
     whole = decompress(loaded, compressed.data)
     np.testing.assert_allclose(np.concatenate(list(audio.blocks), axis=1), whole.samples, atol=1e-5, rtol=0)
-    assert shares[-1] == 1.0
+    assert told == sorted(told)
+    assert told[-1] == (num_samples / rate, num_samples / rate)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from codec.chunked import encode_chunked
+from serving import batcher as batcher_module
 from serving.batcher import BatchedCodec, Batcher, CancelledError
 from serving.observe.metrics import Metrics
 from tiny import tiny_codec
@@ -154,3 +155,33 @@ def test_another_slot_is_taken_only_for_work_enough(codec):
         gate.opened.set()
         [future.result() for future in running]
     assert sorted(gate.sizes) == [1, 3]
+
+
+def test_after_several_the_next_wait_for_as_many(codec, monkeypatch):
+    monkeypatch.setattr(batcher_module, "GATHER_SECONDS", 20.0)
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=100_000, metrics=Metrics())
+    calls = [
+        lambda seed=seed: batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
+        for seed in range(4)
+    ]
+    together(gate, batcher, calls)
+    assert gate.sizes == [1, 3]
+    with ThreadPoolExecutor(3) as threads:
+        again = [threads.submit(call) for call in calls[:2]]
+        while batcher.depth < 2:
+            time.sleep(0.001)
+        time.sleep(0.1)
+        assert gate.sizes == [1, 3]
+        again.append(threads.submit(calls[2]))
+        assert [future.result(10).shape for future in again] == [codec.encode(audio(1000)).shape] * 3
+    assert gate.sizes == [1, 3, 3]
+
+
+def test_work_enough_waits_for_nobody(codec, monkeypatch):
+    monkeypatch.setattr(batcher_module, "GATHER_SECONDS", 20.0)
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=4000, metrics=Metrics())
+    call = lambda: batched(gate, batcher).encode(audio(1000), num_quantizers=4, denoise=False)  # noqa: E731
+    together(gate, batcher, [call] * 4)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(call).result(10)
+    assert gate.sizes == [1, 3, 1]

@@ -1,4 +1,4 @@
-"""Where workers run. An engine moves tasks and outcomes; who retries, and what that means, is the coordinator's."""
+"""Where workers run. An engine moves tasks and news of them; who retries, and what that means, is the coordinator's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from serving.transcode.work import Job, Outcome, Task
+from serving.transcode.work import Job, News, Task
 
 Batch = Sequence[Task]
 
@@ -21,8 +21,10 @@ class Died:
 class Engine(Protocol):
     """Runs workers (worker.py), each of which loads the job's model once."""
 
-    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[Outcome | Died]:
+    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[News | Died]:
         """Do all batches; yield one outcome for each task, in any order, or the task within a `Died`.
+
+        Before that it may be told how far the task is.
 
         A batch is taken from `batches` only when a worker is there for it, so that few are in flight; with `alone`, at
         most one is, and the next is taken only after all of its outcomes were yielded and the caller asked for more. A

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from serving.transcode.engines import Batch, Died
-from serving.transcode.work import Job, Outcome
+from serving.transcode.work import Job, News
 
 if TYPE_CHECKING:
     from codec.weights import LoadedPackage
@@ -19,7 +19,7 @@ class InlineEngine:
 
     model: LoadedPackage | None = None
 
-    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[Outcome | Died]:
+    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[News | Died]:
         """As `Engine.run`; every batch is done before the next is taken."""
         from serving.transcode.worker import Worker
 

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from codec.errors import NacreError
 from serving.transcode.engines import Batch, Died
-from serving.transcode.work import Job, Outcome, Task
+from serving.transcode.work import Job, News, Outcome, Task
 
 # A worker gets another batch when no more tasks than these are left to it, so that it never waits for one.
 CPU_TASKS, GPU_TASKS = 8, 32
@@ -41,7 +41,7 @@ class LocalEngine:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
 
-    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[Outcome | Died]:
+    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[News | Died]:
         """As `Engine.run`."""
         few = CPU_TASKS if job.device == "cpu" else GPU_TASKS
         pool = _Pool(job, 1 if alone else self.workers, 0 if alone else few)
@@ -85,7 +85,7 @@ class _Pool:
         self._processes: list[_Process] = []
         self._stillborn = 0
 
-    def run(self, batches: Iterator[Batch]) -> Iterator[Outcome | Died]:
+    def run(self, batches: Iterator[Batch]) -> Iterator[News | Died]:
         while True:
             self._feed(batches)
             busy = [process for process in self._processes if process.tasks]
@@ -115,7 +115,7 @@ class _Pool:
         idlest = min(self._processes, key=lambda process: len(process.tasks), default=None)
         return idlest if idlest is not None and len(idlest.tasks) <= self._few else None
 
-    def _hear(self, process: _Process) -> Iterator[Outcome | Died]:
+    def _hear(self, process: _Process) -> Iterator[News | Died]:
         try:
             message = process.connection.recv()
         except (EOFError, OSError):
@@ -126,7 +126,8 @@ class _Pool:
         if isinstance(message, _Ready):
             process.ready, self._stillborn = True, 0
             return
-        del process.tasks[message.source]
+        if isinstance(message, Outcome):
+            del process.tasks[message.source]
         yield message
 
     def _bury(self, process: _Process) -> Died:
@@ -156,7 +157,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _work(job: Job, connection: Connection) -> None:
-    """Be a worker: read batches, write outcomes, until told to end or nobody is there any more."""
+    """Be a worker: read batches, write news of them, until told to end or nobody is there any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; the coordinator decides
     tasks: SimpleQueue[Task | None] = SimpleQueue()
     threading.Thread(target=_read, args=(connection, tasks), daemon=True).start()
@@ -171,8 +172,8 @@ def _work(job: Job, connection: Connection) -> None:
         connection.send(_Unfit(str(error)))
         return
     connection.send(_Ready())
-    for outcome in worker.run(iter(tasks.get, None)):
-        connection.send(outcome)
+    for news in worker.run(iter(tasks.get, None)):
+        connection.send(news)
 
 
 def _read(connection: Connection, tasks: SimpleQueue[Task | None]) -> None:

@@ -24,7 +24,7 @@ from codec.errors import MissingToolError, NacreError
 from serving.transcode.engines import Batch, Died
 from serving.transcode.engines.ray_reach import open_reach
 from serving.transcode.place import is_url
-from serving.transcode.work import Job, Outcome
+from serving.transcode.work import Job, News
 
 # Ray's store holds little more than the model's package, and takes no less than 75 MiB; what doesn't fit goes to disk.
 _STORE_BYTES = 100 << 20
@@ -52,7 +52,7 @@ class RayEngine:
         if self._address is not None and is_url(self._address):
             raise NacreError(f"'{self._address}' is an address of Ray Client: name HOST:PORT, on a node of the cluster")
 
-    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[Outcome | Died]:
+    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[News | Died]:
         """As `Engine.run`."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)

@@ -13,7 +13,7 @@ from codec.package import SUMS, read_sums
 from serving.transcode.engines import Batch
 from serving.transcode.engines.ray_reach import Reach, check_source, check_target
 from serving.transcode.entry import Entry
-from serving.transcode.work import Job, Outcome, Task
+from serving.transcode.work import Job, News, Task
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RayActor:
         for task in batch:
             self._tasks.put(task)
 
-    def work(self, shipment: Shipment) -> Iterator[Ready | Outcome]:
+    def work(self, shipment: Shipment) -> Iterator[Ready | News]:
         """Load the model, then do tasks.
 
         Raises:

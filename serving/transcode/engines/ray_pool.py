@@ -21,7 +21,7 @@ from serving.transcode.engines.ray_actor import RayActor, Ready, pack
 from serving.transcode.engines.ray_reach import Reach, why_unread
 from serving.transcode.entry import Entry
 from serving.transcode.place import open_place
-from serving.transcode.work import Job, Outcome, Task
+from serving.transcode.work import Job, News, Outcome, Task
 
 # Nodes that may go with a task before it counts as what killed its worker.
 MAX_NODES_LOST = 2
@@ -64,7 +64,7 @@ class RayPool:
         self._stillborn = 0
         self._nodes_lost: Counter[str] = Counter()
 
-    def run(self, batches: Iterator[Batch]) -> Iterator[Outcome | Died]:
+    def run(self, batches: Iterator[Batch]) -> Iterator[News | Died]:
         """As `Engine.run`."""
         while True:
             self._feed(batches)
@@ -132,7 +132,7 @@ class RayPool:
                 _log.warning("waiting for the cluster to have a free %s", self._unit)
         return [streams[stream] for stream in self._ray.wait(list(streams), num_returns=len(streams), timeout=0)[0]]
 
-    def _hear(self, hand: _Hand) -> Iterator[Outcome | Died]:
+    def _hear(self, hand: _Hand) -> Iterator[News | Died]:
         errors = self._ray.exceptions
         try:
             message = self._ray.get(next(hand.stream))
@@ -144,7 +144,8 @@ class RayPool:
         if isinstance(message, Ready):
             hand.ready, hand.nodes, self._stillborn = True, frozenset({message.node}), 0
             return
-        del hand.tasks[message.source]
+        if isinstance(message, Outcome):
+            del hand.tasks[message.source]
         yield message
 
     def _bury(self, hand: _Hand, error: Exception) -> Iterator[Died]:

@@ -122,7 +122,7 @@ class _Repair:
                 if isinstance(happening, Died):
                     self._place.clean(task.payload for task in happening.tasks)
                     suspects += happening.tasks
-                else:
+                elif isinstance(happening, Outcome):
                     self._settle(settings, happening)
         return suspects
 

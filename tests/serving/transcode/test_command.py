@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from nacre import cli
 from serving.transcode.status import STATUS
 from transcoding import records, tree
+
+LONG_SECONDS = 7200
 
 
 def words(package, *given):
@@ -76,6 +80,28 @@ def test_it_reports_and_exits_with_1_if_any_failed(nacre, archive, tmp_path):
     assert (found["stage"], found["files"], found["done"], found["failed"]) == ("done", 6, 5, 1)
     assert found["audio_seconds"] > 1
     assert not (tmp_path / "out" / ".nacre").exists()
+
+
+def test_a_long_file_is_seen_to_advance(start, tmp_path):
+    source, status = tmp_path / "long", tmp_path / "status.json"
+    source.mkdir()
+    with soundfile.SoundFile(source / "a.flac", "w", 8000, 1) as file:
+        for _ in range(LONG_SECONDS // 60):
+            file.write(np.zeros(60 * 8000, np.int16))
+    process = start(source, tmp_path / "out", "--workers", 1, "--status", status)
+    told = []
+
+    def advances():
+        found = json.loads(status.read_text()) if status.exists() else {}
+        if found.get("done") == 0 and found["audio_seconds"] and found["eta_seconds"]:
+            told.append((found["audio_seconds"], found["real_time_factor"]))
+        return len(set(told)) >= 2
+
+    wait_for(advances, process)
+    assert told == sorted(told, key=lambda facts: facts[0])
+    assert all(0 < seconds < LONG_SECONDS and factor > 0 for seconds, factor in told)
+    assert process.wait(60) == 0
+    assert json.loads(status.read_text())["audio_seconds"] == LONG_SECONDS
 
 
 def test_a_bag_names_the_manifest_in_its_payload(nacre, clips, tmp_path):

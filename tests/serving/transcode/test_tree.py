@@ -8,10 +8,13 @@ import soundfile
 
 from codec.container import read_metadata
 from codec.errors import DataError, NacreError
+from serving.transcode import worker
+from serving.transcode.coordinator import transcode
 from serving.transcode.engines.inline import InlineEngine
 from serving.transcode.manifest import MANIFEST
 from serving.transcode.settings import Settings
-from transcoding import ENCODE, records, tree
+from serving.transcode.tally import Tally
+from transcoding import ENCODE, make_order, records, tree
 
 DECODE = Settings(decode=True)
 GOOD = ["a.wav", "a.flac", "deep/er/b.wav", "deep/c.mp3", "deep/ÿ ü.ogg"]
@@ -34,6 +37,30 @@ def test_the_folder_is_mirrored_and_the_originals_stay(run, model, archive, tmp_
     assert "fake.wav" in manifest["deep/fake.wav"]["reason"]
     assert manifest["a.wav"]["fingerprint"] == model.package.fingerprint
     assert tally.audio_seconds == pytest.approx(5 * 0.3, abs=0.2)
+
+
+@pytest.mark.parametrize("settings", [ENCODE, DECODE])
+def test_files_under_way_count(run, model, tmp_path, make_audio, monkeypatch, settings):
+    monkeypatch.setattr(worker, "ADVANCE_SECONDS", 0.0)
+    (source := tmp_path / "source").mkdir()
+    (source / "a.wav").write_bytes(make_audio(seconds=30))
+    if settings.decode:
+        run(source, tmp_path / "coded")
+        source = tmp_path / "coded"
+    tally, seen = Tally(), []
+
+    class Watched(InlineEngine):
+        def run(self, *arguments, **options):
+            for news in super().run(*arguments, **options):
+                yield news  # and the tally knows of it
+                seen.append((tally.done, tally.audio_seconds_so_far, tally.eta_seconds))
+
+    transcode(make_order(model, source, tmp_path / "out", settings), Watched(model), tally)
+    under_way = [facts for facts in seen if facts[0] == 0]
+    assert len(under_way) > 2
+    assert [seconds for _, seconds, _ in seen] == sorted(seconds for _, seconds, _ in seen)
+    assert all(0 < seconds <= 30 and eta is not None for _, seconds, eta in under_way)
+    assert seen[-1][:2] == (1, 30)
 
 
 def test_a_second_run_does_only_what_is_missing_or_changed(run, archive, tmp_path, make_audio):
