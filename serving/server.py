@@ -24,6 +24,9 @@ SERVICE = "serving.service:NacreService"
 WORKER_ENVIRONMENT = {
     # Each of many threads would keep an arena as large as its largest request.
     "MALLOC_ARENA_MAX": "2",
+    # What is free beyond 32 MiB is given back. Left alone, glibc keeps twice the largest block that it ever saw.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
 }
 ROOT = Path(__file__).resolve().parents[1]
 # After SIGTERM: how long requests in flight may take to finish.
