@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from codec.container.coder import BlockCoder
 from codec.entropy.coder import EntropyCoder
 from codec.entropy.storage import load_tables, save_tables
 from codec.entropy.tables import EntropyTables
@@ -25,7 +26,7 @@ class LoadedPackage:
 
     package: Package
     codec: Codec
-    coder: EntropyCoder | None
+    coder: BlockCoder | None
 
 
 def write_package(

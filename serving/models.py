@@ -207,9 +207,10 @@ class ServedModels:
 
     def _load_directory(self, directory: Path) -> LoadedPackage:
         from codec.weights import load_package
+        from serving.joined_coder import join_decoding
         from serving.self_test import check_model
 
-        loaded = load_package(directory, self._device)
+        loaded = join_decoding(load_package(directory, self._device))
         check_model(loaded)
         return loaded
 

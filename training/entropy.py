@@ -23,6 +23,7 @@ from torch import Tensor
 from codec.bitpack import packed_size
 from codec.compress import BLOCK_SECONDS
 from codec.config import QuantizerConfig
+from codec.container.coder import BlockCoder
 from codec.entropy import EntropyCoder, EntropyTables
 from codec.entropy.storage import save_tables
 from codec.entropy.tables import MAX_CODEBOOK_SIZE
@@ -153,7 +154,7 @@ def fit_entropy(
     return EntropyFit(tables=tables, saving=measure_saving(EntropyCoder(tables), check.numpy()))
 
 
-def measure_saving(coder: EntropyCoder, blocks: NDArray[np.int64]) -> dict[int, float]:
+def measure_saving(coder: BlockCoder, blocks: NDArray[np.int64]) -> dict[int, float]:
     """Return the share of the packed size that the coder saves on blocks [N, F, K], by number of stages."""
     bits = (coder.codebook_size - 1).bit_length()
     saving = {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import google_crc32c
 import numpy as np
@@ -134,11 +133,11 @@ def read_blocks(header: Header, blocks: Sequence[CheckedBlock], coder: BlockCode
         BitstreamError: A block was written wrong.
         ModelMismatchError: They were coded by other tables than the coder's.
     """
-    codes: dict[int, NDArray[np.int64]] = {}
-    for frames, alike in groupby(sorted(blocks, key=_likeness), key=_likeness):
-        group = list(alike)
-        parts = _decode(header, group, require_coder(header, coder)) if frames else [_unpack(header, b) for b in group]
-        codes |= {block.index: part for block, part in zip(group, parts, strict=True)}
+    coded = [block for block in blocks if not block.packed]
+    codes = {block.index: _unpack(header, block) for block in blocks if block.packed}
+    if coded:
+        parts = _decode(header, coded, require_coder(header, coder))
+        codes |= {block.index: part for block, part in zip(coded, parts, strict=True)}
     return [Block(codes[block.index], block.scales) for block in blocks]
 
 
@@ -173,16 +172,11 @@ def _contradicts(header: Header, flags: int, frames: int, num_bytes: int) -> boo
     return not least <= num_bytes <= most
 
 
-def _likeness(block: CheckedBlock) -> int:
-    """Return what blocks must share to be decoded side by side: their frames; 0 for packed ones."""
-    return 0 if block.packed else block.frames
-
-
-def _decode(header: Header, blocks: list[CheckedBlock], coder: BlockCoder) -> NDArray[np.int64]:
-    """Return the codes [N, S, K, frames] of entropy-coded blocks of as many frames each."""
-    messages = [block.data for block in blocks]
+def _decode(header: Header, blocks: list[CheckedBlock], coder: BlockCoder) -> list[NDArray[np.int64]]:
+    """Return the codes [S, K, frames] of each entropy-coded block."""
+    messages, frames = [block.data for block in blocks], [block.frames for block in blocks]
     try:
-        return coder.decode(messages, header.num_streams, header.num_quantizers, blocks[0].frames)
+        return coder.decode(messages, header.num_streams, header.num_quantizers, frames)
     except BitstreamError:
         if len(blocks) > 1:
             for block in blocks:

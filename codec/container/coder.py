@@ -31,9 +31,9 @@ class BlockCoder(Protocol):
         """Return the N messages of codes [N, S, K, F]."""
 
     def decode(
-        self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: int
-    ) -> NDArray[np.int64]:
-        """Return the codes [N, S, K, F] of N messages.
+        self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: Sequence[int]
+    ) -> list[NDArray[np.int64]]:
+        """Return the codes [S, K, F] of each message, whose block is of so many frames.
 
         Raises:
             BitstreamError: A message is not one of such a block.

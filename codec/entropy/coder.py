@@ -3,7 +3,8 @@
 Blocks don't know of each other: each begins without a past, and its streams of channels share none. Within a block the
 order is frame, stream, stage, as in the packed coding.
 
-Axes: codes [S, K, F]; S streams, K stages, F frames; N blocks side by side; features [N, S, R].
+Axes: codes [S, K, F]; S streams, K stages, F frames; N blocks side by side, of which decoding goes on with the first A
+that are not at their end; features [N, S, R].
 """
 
 from __future__ import annotations
@@ -55,32 +56,41 @@ class EntropyCoder:
             yield encode_message(start.tolist(), size.tolist())
 
     def decode(
-        self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: int
-    ) -> NDArray[np.int64]:
-        """Return the codes [N, S, K, F] of N blocks of as many frames each.
+        self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: Sequence[int]
+    ) -> list[NDArray[np.int64]]:
+        """Return the codes [S, K, F] of each of N blocks, which are of so many frames.
+
+        Side by side they take hardly longer than the longest alone.
 
         Raises:
             BitstreamError: A message is not one of such a block.
         """
-        mixture, count = self._mixture, len(messages)
-        decoder = MessageDecoder(messages)
-        codes = np.empty((count, num_streams, num_quantizers, frames), np.int64)
+        order = sorted(range(len(messages)), key=lambda index: -frames[index])
+        decoder = MessageDecoder([messages[index] for index in order])
+        ends = [frames[index] for index in order]
+        mixture, count, longest = self._mixture, len(messages), max(ends, default=0)
+        codes = np.empty((count, num_streams, num_quantizers, longest), np.int64)
         # Of the last two frames, newest first.
         past = np.zeros((2, num_streams, count, mixture.num_features), np.float64)
-        for frame in range(frames):
+        active = count
+        for frame in range(longest):
+            while ends[active - 1] <= frame:
+                active -= 1
             for stream in range(num_streams):
-                features = np.concatenate([np.zeros_like(past[0, stream]), past[0, stream], past[1, stream]], axis=1)
-                earlier, following = features[:, : mixture.num_features], np.zeros_like(past[0, stream])
+                newer, older = past[0, stream, :active], past[1, stream, :active]
+                features = np.concatenate([np.zeros_like(newer), newer, older], axis=1)
+                earlier, following = features[:, : mixture.num_features], np.zeros_like(newer)
                 for stage in range(num_quantizers):
-                    weights = mixture.weigh(stage, features)
-                    found = mixture.find(stage, weights, decoder.peek())
+                    places = decoder.peek(active)
+                    found = mixture.find(stage, mixture.weigh(stage, features), places)
                     decoder.advance(found.intervals.starts, found.intervals.sizes)
-                    codes[:, stream, stage, frame] = found.codes
+                    codes[:active, stream, stage, frame] = found.codes
                     earlier += mixture.earlier(stage, found.codes)
                     following += mixture.before(stage, found.codes)
-                past[1, stream], past[0, stream] = past[0, stream], following
+                past[1, stream, :active], past[0, stream, :active] = newer, following
         decoder.finish()
-        return codes
+        rows = dict(zip(order, codes, strict=True))
+        return [rows[index][:, :, : frames[index]] for index in range(count)]
 
 
 def _shifted(features: NDArray[np.float64]) -> NDArray[np.float64]:

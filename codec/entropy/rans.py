@@ -24,6 +24,7 @@ PROBABILITY_BITS = 24
 
 _WORD_BITS = 32
 _WORD = (1 << _WORD_BITS) - 1
+_PLACE = np.uint64((1 << PROBABILITY_BITS) - 1)
 _STATE_BYTES = 8
 # A state this large, per unit of size, would not fit into 64 bits after the symbol.
 _ROOM_BITS = 64 - PROBABILITY_BITS
@@ -46,6 +47,8 @@ def encode_message(starts: Sequence[int], sizes: Sequence[int]) -> bytes:
 class MessageDecoder:
     """Decodes N messages side by side: `peek` says where each one's next symbol lies, `advance` goes past it.
 
+    Both may go on with the first ones alone.
+
     Raises:
         BitstreamError: A message is empty, or its state is written with leading zeros.
     """
@@ -64,18 +67,20 @@ class MessageDecoder:
         self._next = np.zeros(len(messages), np.int64)
         self._rows = np.arange(len(messages))
 
-    def peek(self) -> NDArray[np.int64]:
-        """Return, for each message, a number [N] below 2**24 within its next symbol's interval."""
-        return (self._states & np.uint64((1 << PROBABILITY_BITS) - 1)).astype(np.int64)
+    def peek(self, count: int) -> NDArray[np.int64]:
+        """Return, for each of the first `count` messages, a number below 2**24 within its next symbol's interval."""
+        return (self._states[:count] & _PLACE).astype(np.int64)
 
     def advance(self, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
-        """Go past the symbols with the intervals `starts`, `sizes` [N] that hold what `peek` returned."""
-        rest = self.peek() - starts
-        states = sizes.astype(np.uint64) * (self._states >> np.uint64(PROBABILITY_BITS)) + rest.astype(np.uint64)
-        wanting = (states <= np.uint64(_WORD)) & (self._next < self._counts)
-        words = self._words[self._rows, self._next]
-        self._states = np.where(wanting, states << np.uint64(_WORD_BITS) | words, states)
-        self._next += wanting
+        """Go past symbols with the intervals `starts`, `sizes` [count] that hold what `peek(count)` returned."""
+        count = len(starts)
+        states, passed = self._states[:count], self._next[:count]
+        rest = (states & _PLACE) - starts.astype(np.uint64)
+        states = sizes.astype(np.uint64) * (states >> np.uint64(PROBABILITY_BITS)) + rest
+        wanting = (states <= np.uint64(_WORD)) & (passed < self._counts[:count])
+        words = self._words[self._rows[:count], passed]
+        self._states[:count] = np.where(wanting, states << np.uint64(_WORD_BITS) | words, states)
+        passed += wanting
 
     def finish(self) -> None:
         """Check that every message is used up.

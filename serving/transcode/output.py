@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from codec.audio import probe_audio
 from codec.audio_blocks import write_blocks_as
 from codec.chunked import WindowCoder
 from codec.compress_blocks import Progress, decompress_blocks
+from codec.container import ContainerReader, Header
 from codec.description import describe_source
 from codec.errors import DataError
+from codec.metadata import Metadata
 from codec.weights import LoadedPackage
 from serving.conversion import Encoded, encode_source
 from serving.transcode.digest import content_sha256
@@ -57,7 +60,8 @@ class Content:
 class OutputMaker:
     """Makes and writes the outputs of a job; windows go `through` a coder (codec/chunked.py).
 
-    Making takes a `turn`, which is held as long as a core is kept busy, and not while a file is sent far away.
+    Making takes a `turn`, which is told the audio's seconds. It is held as long as a core is kept busy or codes are in
+    memory, and not while a file is sent far away.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class OutputMaker:
         job: Job,
         model: LoadedPackage,
         through: WindowCoder | None,
-        turn: Callable[[Task], AbstractContextManager[None]],
+        turn: Callable[[float], AbstractContextManager[None]],
     ) -> None:
         self._job = job
         self._model = model
@@ -84,13 +88,16 @@ class OutputMaker:
         return work(task, content, progress)
 
     def _encode(self, task: Task, content: Content, progress: Progress) -> Output:
-        with self._turn(task), _usable():
+        with _usable():
+            seconds = probe_audio(content.file, self._job.limits).seconds
+        with self._turn(seconds), _usable():
             encoded = self._container(task.entry, content, progress)
             data = encoded.data
             if self._job.settings.sink != "tree":
                 data = write_fragment(self._record(task.entry, data, content.notes))
-        with self._writing(task, task.entry.mtime_ns) as path:
+        with self._writing(task) as path:
             path.write_bytes(data)
+            _set_time(path, task.entry.mtime_ns)
         return Output(seconds=encoded.seconds, num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def _container(self, entry: Entry, content: Content, progress: Progress) -> Encoded:
@@ -118,38 +125,58 @@ class OutputMaker:
         return [(self._job.settings.output_name(entry.name), container), *texts]
 
     def _decode(self, task: Task, content: Content, progress: Progress) -> Output:
-        with self._turn(task), _usable():
-            data = content.file.read_bytes() if isinstance(content.file, Path) else content.file.read()
-            audio = decompress_blocks(self._model, data, self._job.limits, progress=progress, through=self._through)
-        header, metadata = audio.header, audio.metadata
-        mtime = task.entry.mtime_ns if metadata is None or metadata.mtime_ns is None else metadata.mtime_ns
-        with self._writing(task, mtime) as path:
-            with self._turn(task), _usable(path):
-                write_blocks_as(
-                    Path(task.payload).suffix[1:].lower(),
-                    path,
-                    audio.blocks,
-                    sample_rate=header.source_sample_rate,
-                    channels=header.channels,
-                    num_samples=header.source_num_samples,
-                    metadata=metadata,
-                )
-            sha256, num_bytes = content_sha256(path), path.stat().st_size
+        with _usable():
+            header = _read_header(content.file)
         seconds = header.source_num_samples / header.source_sample_rate
+        with self._writing(task) as path:
+            with self._turn(seconds):
+                metadata = self._write_audio(path, Path(task.payload).suffix[1:].lower(), content.file, progress)
+            mtime_ns = task.entry.mtime_ns if metadata is None or metadata.mtime_ns is None else metadata.mtime_ns
+            _set_time(path, mtime_ns)
+            sha256, num_bytes = content_sha256(path), path.stat().st_size
         return Output(seconds=seconds, num_bytes=num_bytes, sha256=sha256)
 
+    def _write_audio(self, path: Path, format: str, file: Path | BinaryIO, progress: Progress) -> Metadata | None:
+        """Decode a container to a file, and return the metadata that are in both."""
+        with _usable():
+            data = file.read_bytes() if isinstance(file, Path) else file.read()
+            audio = decompress_blocks(self._model, data, self._job.limits, progress=progress, through=self._through)
+        header = audio.header
+        with _usable(path):
+            write_blocks_as(
+                format,
+                path,
+                audio.blocks,
+                sample_rate=header.source_sample_rate,
+                channels=header.channels,
+                num_samples=header.source_num_samples,
+                metadata=audio.metadata,
+            )
+        return audio.metadata
+
     @contextmanager
-    def _writing(self, task: Task, mtime: int | None) -> Iterator[Path]:
+    def _writing(self, task: Task) -> Iterator[Path]:
         """Yield where to write; what goes wrong there is not the source's fault."""
         try:
             with self._place.writing(task.payload, self._job.scratch) as path:
                 yield path
-                if mtime is not None:
-                    os.utime(path, ns=(mtime, mtime))
         except OSError as error:
             raise BlockedError(f"can't write '{task.payload}': {error.strerror or error}") from None
         except DataError as error:  # from a URL
             raise BlockedError(str(error)) from None
+
+
+def _read_header(file: Path | BinaryIO) -> Header:
+    with ExitStack() as stack:
+        opened = stack.enter_context(file.open("rb")) if isinstance(file, Path) else file
+        header = ContainerReader(opened).header
+        opened.seek(0)
+    return header
+
+
+def _set_time(path: Path, mtime_ns: int | None) -> None:
+    if mtime_ns is not None:
+        os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
 @contextmanager

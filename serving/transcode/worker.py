@@ -18,6 +18,7 @@ from codec.chunked import WINDOW_FRAMES, goes_in_windows
 from codec.compress_blocks import Progress
 from codec.weights import LoadedPackage, load_package
 from serving.batcher import BatchedCodec, Batcher
+from serving.joined_coder import join_decoding
 from serving.observe.metrics import Metrics
 from serving.transcode.digest import content_sha256
 from serving.transcode.output import BlockedError, Content, OutputMaker, UnusableError
@@ -27,13 +28,12 @@ from serving.transcode.work import Advance, Job, News, Outcome, Task
 
 # Files that are fetched, checked or written while others are worked on.
 FILES_BESIDE = 6
-# Files worked on at once, and whole windows in a batch. On a CPU short files are encoded faster together, up to a
-# window's length of them; they are decoded one by one, since entropy coding is Python and leaves no room beside it. A
-# GPU wants many windows, and those of one file follow each other.
-CPU_ENCODED, CPU_DECODED, CPU_WINDOWS = 8, 1, 1
+# Files worked on at once, and whole windows in a batch. On a CPU short files are faster together, up to a window's
+# length of them. A GPU wants many windows, and those of one file follow each other.
+CPU_FILES, CPU_WINDOWS = 8, 1
 GPU_FILES, GPU_WINDOWS = 16, 16
-# On a CPU, larger files are worked on one at a time: hours of codes take hundreds of megabytes.
-LARGE_BYTES = 2 << 20
+# On a CPU, longer files are worked on one at a time: hours of codes take hundreds of megabytes.
+LONG_SECONDS = 1800.0
 # How often a worker tells of a file how far it is.
 ADVANCE_SECONDS = 1.0
 
@@ -45,15 +45,13 @@ class Worker:
     """Does a job's tasks; `model` is the job's if it is loaded already."""
 
     def __init__(self, job: Job, model: LoadedPackage | None = None) -> None:
-        model = model or load_package(job.package, job.device)
+        model = join_decoding(model or load_package(job.package, job.device))
         config = model.package.config
         self._windowed = goes_in_windows(config)
-        files, windows = GPU_FILES, GPU_WINDOWS
-        if job.device == "cpu":
-            files, windows = CPU_DECODED if job.settings.decode else CPU_ENCODED, CPU_WINDOWS
+        files, windows = (CPU_FILES, CPU_WINDOWS) if job.device == "cpu" else (GPU_FILES, GPU_WINDOWS)
         self._threads = files + FILES_BESIDE
         self._working = threading.Semaphore(files)
-        self._large = threading.Semaphore(1 if job.device == "cpu" else files)
+        self._long = threading.Semaphore(1 if job.device == "cpu" else files)
         self._batcher = Batcher(1, windows * WINDOW_FRAMES * config.hop_length, Metrics())
         coder = BatchedCodec(model.codec, self._batcher, threading.Event())
         self._maker = OutputMaker(job, model, coder if self._windowed else None, self._turn)
@@ -129,11 +127,11 @@ class Worker:
         )
 
     @contextmanager
-    def _turn(self, task: Task) -> Iterator[None]:
+    def _turn(self, seconds: float) -> Iterator[None]:
         """Wait for a turn to work on a file; and for the model, where the work can't be joined with others'."""
         with ExitStack() as stack:
-            if task.entry.size > LARGE_BYTES:
-                stack.enter_context(self._large)
+            if seconds > LONG_SECONDS:
+                stack.enter_context(self._long)
             stack.enter_context(self._working)
             if not self._windowed:
                 stack.enter_context(self._batcher.alone())

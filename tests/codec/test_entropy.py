@@ -58,10 +58,19 @@ def likely_codes(streams, stages, frames, seed=0):
 def test_any_codes_come_back_however_many_blocks_go_together(seed, blocks, streams, stages, frames):
     codes = np.random.default_rng(seed).integers(0, 16, (blocks, streams, stages, frames))
     messages = CODER.encode(codes)
-    np.testing.assert_array_equal(CODER.decode(messages, streams, stages, frames), codes)
+    np.testing.assert_array_equal(CODER.decode(messages, streams, stages, [frames] * blocks), codes)
     for message, block in zip(messages, codes, strict=True):
         assert CODER.encode(block[None]) == [message]
-        np.testing.assert_array_equal(CODER.decode([message], streams, stages, frames)[0], block)
+        np.testing.assert_array_equal(CODER.decode([message], streams, stages, [frames])[0], block)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 4), st.lists(st.integers(1, 9), max_size=6))
+def test_blocks_of_any_lengths_are_decoded_together(seed, streams, stages, frames):
+    rng = np.random.default_rng(seed)
+    blocks = [rng.integers(0, 16, (streams, stages, count)) for count in frames]
+    messages = [CODER.encode(block[None])[0] for block in blocks]
+    for decoded, block in zip(CODER.decode(messages, streams, stages, frames), blocks, strict=True):
+        np.testing.assert_array_equal(decoded, block)
 
 
 def test_codes_that_the_tables_expect_take_the_bits_they_should():
@@ -114,24 +123,24 @@ def test_a_message_costs_little_more_than_its_information():
 @pytest.mark.parametrize("message", [b"", b"\x00", b"\x01\x00", bytes(12)])
 def test_a_message_without_a_state_is_refused(message):
     with pytest.raises(BitstreamError, match="state"):
-        CODER.decode([message], 1, 4, 2)
+        CODER.decode([message], 1, 4, [2])
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(1, 20))
 def test_random_bytes_are_codes_or_are_refused(data, frames):
     try:
-        codes = CODER.decode([data], 1, 4, frames)
+        (codes,) = CODER.decode([data], 1, 4, [frames])
     except BitstreamError:
         return
     # What is not refused is the one message of these codes.
-    assert CODER.encode(codes) == [data]
+    assert CODER.encode(codes[None]) == [data]
 
 
 def test_cut_and_extended_messages_are_refused():
     (message,) = CODER.encode(np.random.default_rng(0).integers(0, 16, (1, 1, 4, 40)))
     for damaged in (message[:-4], message + b"1234", message[1:]):
         with pytest.raises(BitstreamError):
-            CODER.decode([damaged], 1, 4, 40)
+            CODER.decode([damaged], 1, 4, [40])
 
 
 def test_tables_are_stored_and_named_by_what_they_hold(tmp_path):
@@ -173,7 +182,7 @@ import numpy as np
 coder = EntropyCoder(make_tables(seed=1, stages=6, codes=1000, features=16, classes=64))
 codes = np.random.default_rng(0).integers(0, 1000, (16, 1, 6, 25))
 messages = coder.encode(codes)
-assert (coder.decode(messages, 1, 6, 25) == codes).all()
+assert (np.stack(coder.decode(messages, 1, 6, [25] * 16)) == codes).all()
 print(hashlib.sha256(b"".join(messages)).hexdigest())
 """
 
