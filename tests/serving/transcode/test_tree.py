@@ -1,14 +1,18 @@
 """A mirrored tree: whole, resumable, originals untouched."""
 
 import os
+import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from codec.audio import probe_audio
 from codec.container import read_metadata
 from codec.errors import DataError, NacreError
-from serving.transcode import worker
+from serving.transcode import output, worker
 from serving.transcode.coordinator import transcode
 from serving.transcode.engines.inline import InlineEngine
 from serving.transcode.manifest import MANIFEST
@@ -37,6 +41,38 @@ def test_the_folder_is_mirrored_and_the_originals_stay(run, model, archive, tmp_
     assert "fake.wav" in manifest["deep/fake.wav"]["reason"]
     assert manifest["a.wav"]["fingerprint"] == model.package.fingerprint
     assert tally.audio_seconds == pytest.approx(5 * 0.3, abs=0.2)
+
+
+@pytest.mark.parametrize(("settings", "work"), [(ENCODE, "encode_source"), (DECODE, "write_blocks_as")])
+def test_long_files_go_one_at_a_time_and_short_ones_beside_them(run, tmp_path, make_audio, monkeypatch, settings, work):
+    (source := tmp_path / "source").mkdir()
+    for number in range(8):
+        (source / f"{number}.wav").write_bytes(make_audio(seconds=1.0 if number % 2 else 0.25))
+    if settings.decode:
+        run(source, tmp_path / "coded")
+        source = tmp_path / "coded"
+    monkeypatch.setattr(worker, "LONG_SECONDS", 0.5)
+    real, lock, active, most = getattr(output, work), threading.Lock(), Counter(), Counter()
+
+    def slow(*arguments, **options):
+        decode = settings.decode
+        seconds = options["num_samples"] / options["sample_rate"] if decode else probe_audio(arguments[1]).seconds
+        kind = "long" if seconds > 0.5 else "short"
+        with lock:
+            active.update([kind])
+            for name, count in (active | Counter(both=active.total())).items():
+                most[name] = max(most[name], count)
+        time.sleep(0.05)
+        try:
+            return real(*arguments, **options)
+        finally:
+            with lock:
+                active.subtract([kind])
+
+    monkeypatch.setattr(output, work, slow)
+    assert run(source, tmp_path / "out", settings).done == 8
+    assert most["long"] == 1
+    assert most["both"] > 2
 
 
 @pytest.mark.parametrize("settings", [ENCODE, DECODE])
