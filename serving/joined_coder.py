@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,22 +20,27 @@ from codec.container.stream import MAX_CODES_TOGETHER, MAX_TOGETHER
 from codec.errors import BitstreamError
 from codec.weights import LoadedPackage
 
+Turn = Callable[[], AbstractContextManager[object]]
 
-def join_decoding(model: LoadedPackage) -> LoadedPackage:
-    """Return the model for many threads, whose entropy decoding goes together."""
-    return model if model.coder is None else dataclasses.replace(model, coder=JoinedCoder(model.coder))
+
+def join_decoding(model: LoadedPackage, turn: Turn | None = None) -> LoadedPackage:
+    """Return the model for many threads, whose entropy decoding goes together; `turn` is as below."""
+    return model if model.coder is None else dataclasses.replace(model, coder=JoinedCoder(model.coder, turn))
 
 
 class JoinedCoder:
-    """A `BlockCoder` of many threads by one of its own."""
+    """A `BlockCoder` of many threads by one of its own.
 
-    def __init__(self, coder: BlockCoder) -> None:
+    It decodes in a `turn`, of which there must be one at a time; without that, in turns of its own.
+    """
+
+    def __init__(self, coder: BlockCoder, turn: Turn | None = None) -> None:
         self.fingerprint = coder.fingerprint
         self.num_quantizers = coder.num_quantizers
         self.codebook_size = coder.codebook_size
         self._coder = coder
-        self._turn = threading.Lock()
-        self._lock = threading.Lock()
+        self._lock, own_turn = threading.Lock(), threading.Lock()
+        self._turn = turn or (lambda: own_turn)
         self._waiting: list[_Call] = []
 
     def encode(self, codes: NDArray[np.int64]) -> list[bytes]:
@@ -48,7 +54,7 @@ class JoinedCoder:
         call = _Call(messages, num_streams, num_quantizers, frames)
         with self._lock:
             self._waiting.append(call)
-        with self._turn:
+        with self._turn():
             if call.outcome is None:
                 _decode(self._coder, self._take(call))
         assert call.outcome is not None

@@ -13,6 +13,10 @@ from serving.transcode.settings import Settings
 # A file that takes constant memory may be this long.
 MAX_SECONDS = 100 * 3600.0
 
+# Files that a worker works on at once. On a CPU short files are faster together: most of what decoding them takes, the
+# entropy coding, takes hardly longer for many. A GPU wants many windows, and those of one file follow each other.
+CPU_ENCODED, CPU_DECODED, GPU_FILES = 8, 32, 16
+
 # `unchanged`: the content is the known one, so nothing was done. `blocked`: the output can't be written, which is not
 # the file's fault, and all work has to stop.
 Status = Literal["done", "unchanged", "failed", "blocked"]
@@ -32,6 +36,13 @@ class Job:
     scratch: Path
     limits: AudioLimits = field(default_factory=lambda: AudioLimits(max_seconds=MAX_SECONDS))
     device: str = "cpu"
+
+    @property
+    def files_at_once(self) -> int:
+        """How many files a worker works on at once."""
+        if self.device != "cpu":
+            return GPU_FILES
+        return CPU_DECODED if self.settings.decode else CPU_ENCODED
 
 
 @dataclass(frozen=True, kw_only=True)

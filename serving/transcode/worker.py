@@ -28,12 +28,10 @@ from serving.transcode.work import Advance, Job, News, Outcome, Task
 
 # Files that are fetched, checked or written while others are worked on.
 FILES_BESIDE = 6
-# Files worked on at once, and whole windows in a batch. On a CPU short files are faster together, up to a window's
-# length of them. A GPU wants many windows, and those of one file follow each other.
-CPU_FILES, CPU_WINDOWS = 8, 1
-GPU_FILES, GPU_WINDOWS = 16, 16
+# Whole windows in a batch.
+CPU_WINDOWS, GPU_WINDOWS = 1, 16
 # On a CPU, longer files are worked on one at a time: hours of codes take hundreds of megabytes.
-LONG_SECONDS = 1800.0
+LONG_SECONDS = 600.0
 # How often a worker tells of a file how far it is.
 ADVANCE_SECONDS = 1.0
 
@@ -45,14 +43,17 @@ class Worker:
     """Does a job's tasks; `model` is the job's if it is loaded already."""
 
     def __init__(self, job: Job, model: LoadedPackage | None = None) -> None:
-        model = join_decoding(model or load_package(job.package, job.device))
+        model = model or load_package(job.package, job.device)
         config = model.package.config
-        self._windowed = goes_in_windows(config)
-        files, windows = (CPU_FILES, CPU_WINDOWS) if job.device == "cpu" else (GPU_FILES, GPU_WINDOWS)
+        on_cpu, files = job.device == "cpu", job.files_at_once
         self._threads = files + FILES_BESIDE
         self._working = threading.Semaphore(files)
-        self._long = threading.Semaphore(1 if job.device == "cpu" else files)
+        self._long = threading.Semaphore(1 if on_cpu else files)
+        windows = CPU_WINDOWS if on_cpu else GPU_WINDOWS
         self._batcher = Batcher(1, windows * WINDOW_FRAMES * config.hop_length, Metrics())
+        self._windowed = goes_in_windows(config)
+        # Python beside the model would only hinder it. A file whose work holds the model throughout can't wait for it.
+        model = join_decoding(model, self._batcher.alone if self._windowed else None)
         coder = BatchedCodec(model.codec, self._batcher, threading.Event())
         self._maker = OutputMaker(job, model, coder if self._windowed else None, self._turn)
         self._opener = EntryOpener(job.scratch)

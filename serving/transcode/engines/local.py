@@ -16,8 +16,6 @@ from codec.errors import NacreError
 from serving.transcode.engines import Batch, Died
 from serving.transcode.work import Job, News, Outcome, Task
 
-# A worker gets another batch when no more tasks than these are left to it, so that it never waits for one.
-CPU_TASKS, GPU_TASKS = 8, 32
 # Workers that die before they have the model, one after the other.
 MAX_STILLBORN = 3
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -43,8 +41,9 @@ class LocalEngine:
 
     def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[News | Died]:
         """As `Engine.run`."""
-        few = CPU_TASKS if job.device == "cpu" else GPU_TASKS
-        pool = _Pool(job, 1 if alone else self.workers, 0 if alone else few)
+        # A worker gets another batch when no more tasks than these are left to it, so that it never waits for one.
+        few = 0 if alone else job.files_at_once
+        pool = _Pool(job, 1 if alone else self.workers, few)
         try:
             yield from pool.run(batches)
         finally:

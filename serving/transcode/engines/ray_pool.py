@@ -16,7 +16,7 @@ from typing import Any
 
 from codec.errors import NacreError
 from serving.transcode.engines import Batch, Died
-from serving.transcode.engines.local import CPU_TASKS, GPU_TASKS, MAX_STILLBORN
+from serving.transcode.engines.local import MAX_STILLBORN
 from serving.transcode.engines.ray_actor import RayActor, Ready, pack
 from serving.transcode.engines.ray_reach import Reach, why_unread
 from serving.transcode.entry import Entry
@@ -53,7 +53,7 @@ class RayPool:
         self._unit = "GPU" if gpus or job.device != "cpu" else "core"
         self._job = replace(job, device="cuda") if self._unit == "GPU" else job  # the one that Ray lets it see
         self._room = gpus or int(resources.get("CPU", 0))
-        self._few = 0 if alone else (CPU_TASKS if self._job.device == "cpu" else GPU_TASKS)
+        self._few = 0 if alone else self._job.files_at_once
         self._reach = reach
         self._most = most
         self._alone = alone
