@@ -1,7 +1,7 @@
 """Code items of different lengths in one call, each to the codes and the audio that it gets alone.
 
-Beyond an item's end each layer must see its own padding, not what layers before it make of zeros. The encoder of
-`nacre` masks its layers, so all items go at once. Elsewhere items of equal length go together: strided layers pad each
+Beyond an item's end each layer must see its own padding, not what layers before it make of zeros. The networks of
+`nacre` mask their layers, so all items go at once. Elsewhere items of equal length go together: strided layers pad each
 length by a rule of their own, which no mask on a longer item gives.
 
 Axes: audio [B, C, T]; codes [B, K, L].
@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from codec.checks import check
+from codec.item_groups import map_items
 from codec.model import Codec
+from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
 from codec.rows import pad_items, steady_items
 
@@ -63,6 +65,10 @@ def decode_ragged(codec: Codec, codes: Tensor, frame_counts: Tensor) -> Tensor:
     """
     _check_lengths("frame_counts", frame_counts, codes.shape[-1])
     hop = codec.config.hop_length
+    if isinstance(codec.decoder, Decoder):
+        inside = torch.arange(codes.shape[-1], device=codes.device) < frame_counts.to(codes.device)[:, None]
+        decoded = map_items(codec.decoder, codes.shape[-1] * hop, codec.quantizer.decode(codes), inside)
+        return decoded.clamp(-1, 1) * inside.repeat_interleave(hop, dim=1)[:, None]
     audio = torch.zeros(len(codes), codec.config.channels, codes.shape[-1] * hop, device=codes.device)
     for count, items in _groups(frame_counts):
         audio[items, :, : count * hop] = codec.decode(codes[items, :, :count])

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from codec.model import Codec
+from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
-from codec.ragged import encode_ragged
+from codec.ragged import decode_ragged, encode_ragged
 from serving.observe.metrics import Metrics
 from serving.observe.tracing import span
 
@@ -211,9 +212,16 @@ class BatchedCodec:
 
     def decode(self, codes: Tensor) -> Tensor:
         """Decode as `Codec.decode`."""
-        key = (id(self.codec), "decode", codes.shape[1:])
+        ragged = isinstance(self.codec.decoder, Decoder)
+        key = (id(self.codec), "decode", codes.shape[1] if ragged else codes.shape[1:])
         num_samples = codes.shape[-1] * self.codec.config.hop_length
-        return self._run(Call(key, codes, num_samples, lambda windows: _together(windows, self.codec.decode)))
+
+        def work(windows: list[Tensor]) -> list[Tensor]:
+            if len({window.shape[-1] for window in windows}) > 1:
+                return _decode_ragged(self.codec, windows)
+            return _together(windows, self.codec.decode)
+
+        return self._run(Call(key, codes, num_samples, work))
 
     def _run(self, call: Call) -> Tensor:
         if self.cancelled.is_set():
@@ -227,9 +235,24 @@ def _together(windows: list[Tensor], work: Callable[[Tensor], Tensor]) -> list[T
 
 
 def _encode_ragged(codec: Codec, windows: list[Tensor], num_quantizers: int) -> list[Tensor]:
+    padded, lengths = _padded(windows)
+    codes = encode_ragged(codec, padded, lengths, num_quantizers=num_quantizers)
+    return _split(codes, windows, [codec.config.num_frames(window.shape[-1]) for window in windows])
+
+
+def _decode_ragged(codec: Codec, windows: list[Tensor]) -> list[Tensor]:
+    audio = decode_ragged(codec, *_padded(windows))
+    return _split(audio, windows, [window.shape[-1] * codec.config.hop_length for window in windows])
+
+
+def _padded(windows: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Join windows [b, ..., N], filled up with zeros; return the lengths of all items, too."""
     longest = max(window.shape[-1] for window in windows)
     padded = torch.cat([torch.nn.functional.pad(window, (0, longest - window.shape[-1])) for window in windows])
-    lengths = torch.tensor([window.shape[-1] for window in windows for _ in window])
-    codes = encode_ragged(codec, padded, lengths, num_quantizers=num_quantizers)
-    parts = codes.split([len(window) for window in windows])
-    return [part[..., : codec.config.num_frames(window.shape[-1])] for part, window in zip(parts, windows, strict=True)]
+    return padded, torch.tensor([window.shape[-1] for window in windows for _ in window])
+
+
+def _split(joined: Tensor, windows: list[Tensor], lengths: list[int]) -> list[Tensor]:
+    """Return what has become of each window, of so many numbers."""
+    parts = joined.split([len(window) for window in windows])
+    return [part[..., :length] for part, length in zip(parts, lengths, strict=True)]

@@ -53,6 +53,20 @@ class ConvNeXtBlock(nn.Module):
         return hidden + self.scale * self.project(mixed)
 
 
+def apply_blocks(blocks: nn.Sequential, hidden: Tensor, inside: Tensor | None) -> Tensor:
+    """Map hidden [B, L, W] through blocks, zeros beyond the ends.
+
+    `inside` [B, L], bool, tells which frames belong to an item; those get what they would get alone.
+    """
+    if inside is None:
+        mapped: Tensor = blocks(hidden)
+        return mapped
+    hidden = hidden * inside[..., None]
+    for block in blocks:
+        hidden = block(hidden) * inside[..., None]
+    return hidden
+
+
 def start_blocks(blocks: nn.Sequential, batch_size: int) -> tuple[Tensor, ...]:
     """Return each block's `past` before the first frame."""
     return tuple(block.start(batch_size) for block in blocks if isinstance(block, ConvNeXtBlock))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig
 from codec.nacre.config import NacreConfig
-from codec.nacre.convnext import ConvNeXtBlock, extend_blocks, start_blocks
+from codec.nacre.convnext import ConvNeXtBlock, apply_blocks, extend_blocks, start_blocks
 from codec.nacre.framing import extend_sum, overlap_add
 from codec.nacre.gain_shape import LEVEL_SCALE, GainShape, GainShapeSynthesis
 from codec.steady import SteadyLinear
@@ -49,10 +49,16 @@ class Decoder(nn.Module):
         self.correct = SteadyLinear(network.width, self.levels + coefficients)
         self.synthesis = GainShapeSynthesis(config)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map latents [B, D, L] to a reconstruction [B, C, L * hop] in fp32."""
+    def forward(self, latents: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Map latents [B, D, L] to a reconstruction [B, C, L * hop] in fp32.
+
+        `inside` [B, L], bool, tells which frames belong to an item; those get what they would get alone, if what
+        overlaps into the hop after an item's last is left out.
+        """
         latents = latents.transpose(1, 2)
-        frames = self.synthesise(latents, self.blocks(self.embed(latents)))
+        frames = self.synthesise(latents, apply_blocks(self.blocks, self.embed(latents), inside))
+        if inside is not None:
+            frames = frames.masked_fill(~inside[..., None, None], 0)
         return overlap_add(frames, self.hop_length, self.before)
 
     def start(self, batch_size: int) -> DecoderState:

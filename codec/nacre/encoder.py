@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig
 from codec.nacre.config import NacreConfig
-from codec.nacre.convnext import ConvNeXtBlock, extend_blocks, start_blocks
+from codec.nacre.convnext import ConvNeXtBlock, apply_blocks, extend_blocks, start_blocks
 from codec.nacre.framing import split_frames
 from codec.nacre.gain_shape import LEVEL_SCALE, GainShape, GainShapeAnalysis
 from codec.rows import pad_items, steady_items
@@ -57,13 +57,7 @@ class Encoder(nn.Module):
         would get alone.
         """
         hidden, latents = self.analyse(self.frames(audio))
-        if inside is None:
-            hidden = self.blocks(hidden)
-        else:
-            hidden = hidden * inside[..., None]
-            for block in self.blocks:
-                hidden = block(hidden) * inside[..., None]
-        return self.finish(hidden, latents)
+        return self.finish(apply_blocks(self.blocks, hidden, inside), latents)
 
     def start(self, batch_size: int) -> EncoderState:
         """Return the state of a causal encoder before anything was heard."""

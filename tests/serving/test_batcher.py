@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from codec import ragged
 from codec.chunked import encode_chunked
 from serving import batcher as batcher_module
 from serving.batcher import BatchedCodec, Batcher, CancelledError
@@ -30,6 +31,7 @@ class Gate:
 
     def __init__(self, codec):
         self.config, self.encoder, self.quantizer, self._codec = codec.config, codec.encoder, codec.quantizer, codec
+        self.decoder = codec.decoder
         self.opened, self.entered, self.sizes = threading.Event(), threading.Event(), []
 
     def encode(self, window, **choice):
@@ -91,6 +93,25 @@ def test_what_waits_goes_together(codec):
     assert gate.sizes == [1, 8]
     for seed, codes in enumerate(results):
         assert torch.equal(codes, codec.encode(audio(1000, seed)))
+
+
+def test_codes_of_other_lengths_are_decoded_together(codec, monkeypatch):
+    joined = []
+
+    def decode_ragged(codec, codes, frame_counts):
+        joined.append(frame_counts.tolist())
+        return ragged.decode_ragged(codec, codes, frame_counts)
+
+    monkeypatch.setattr(batcher_module, "decode_ragged", decode_ragged)
+    coded = [codec.encode(audio(length, seed)) for seed, length in enumerate((900, 1000, 1050, 1090, 4000))]
+    gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=20_000, metrics=Metrics())
+    results = together(gate, batcher, [lambda codes=codes: batched(gate, batcher).decode(codes) for codes in coded])
+    lengths = [codes.shape[-1] for codes in coded]
+    assert gate.sizes == [1, 1]
+    assert [sorted(one) for one in joined] == [lengths[1:4]]
+    assert len(set(lengths[1:4])) > 1
+    for codes, decoded in zip(coded, results, strict=True):
+        assert torch.equal(decoded, codec.decode(codes))
 
 
 def test_a_batch_is_bounded_and_of_one_kind(codec):
