@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from codec.container.coder import BlockCoder
 from codec.container.stream import MAX_CODES_TOGETHER, MAX_TOGETHER
-from codec.errors import BitstreamError
 from codec.weights import LoadedPackage
 
 Turn = Callable[[], AbstractContextManager[object]]
@@ -58,7 +57,7 @@ class JoinedCoder:
             if call.outcome is None:
                 _decode(self._coder, self._take(call))
         assert call.outcome is not None
-        if isinstance(call.outcome, BitstreamError):
+        if isinstance(call.outcome, Exception):
             raise call.outcome
         return call.outcome
 
@@ -82,7 +81,7 @@ class _Call:
     num_streams: int
     num_quantizers: int
     frames: Sequence[int]
-    outcome: list[NDArray[np.int64]] | BitstreamError | None = None
+    outcome: list[NDArray[np.int64]] | Exception | None = None
 
     @property
     def num_codes(self) -> int:
@@ -107,7 +106,7 @@ def _decode(coder: BlockCoder, calls: Sequence[_Call]) -> None:
     joined = _joined(calls)
     try:
         codes = iter(coder.decode(joined.messages, joined.num_streams, joined.num_quantizers, joined.frames))
-    except BitstreamError as error:
+    except Exception as error:  # whatever it is, it belongs to the caller
         if len(calls) == 1:
             calls[0].outcome = error
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +14,6 @@ from codec.audio import probe_audio
 from codec.audio_blocks import write_blocks_as
 from codec.chunked import WindowCoder
 from codec.compress_blocks import Progress, decompress_blocks
-from codec.container import ContainerReader, Header
 from codec.description import describe_source
 from codec.errors import DataError
 from codec.metadata import Metadata
@@ -24,6 +23,7 @@ from serving.transcode.digest import content_sha256
 from serving.transcode.entry import Entry
 from serving.transcode.fragments import write_fragment
 from serving.transcode.place import open_place
+from serving.transcode.probe import read_container_header
 from serving.transcode.reason import explain
 from serving.transcode.tokens.make import token_record
 from serving.transcode.work import Job, Task
@@ -126,7 +126,7 @@ class OutputMaker:
 
     def _decode(self, task: Task, content: Content, progress: Progress) -> Output:
         with _usable():
-            header = _read_header(content.file)
+            header = read_container_header(content.file)
         seconds = header.source_num_samples / header.source_sample_rate
         with self._writing(task) as path:
             with self._turn(seconds):
@@ -164,14 +164,6 @@ class OutputMaker:
             raise BlockedError(f"can't write '{task.payload}': {error.strerror or error}") from None
         except DataError as error:  # from a URL
             raise BlockedError(str(error)) from None
-
-
-def _read_header(file: Path | BinaryIO) -> Header:
-    with ExitStack() as stack:
-        opened = stack.enter_context(file.open("rb")) if isinstance(file, Path) else file
-        header = ContainerReader(opened).header
-        opened.seek(0)
-    return header
 
 
 def _set_time(path: Path, mtime_ns: int | None) -> None:

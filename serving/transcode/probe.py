@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codec.audio import AudioLimits, Source, probe_audio, resampled_length
 from codec.config import CodecConfig
@@ -17,6 +18,9 @@ from serving.transcode.reason import explain
 from serving.transcode.settings import Settings
 from serving.transcode.sources.opening import EntryOpener
 from serving.transcode.work import MAX_SECONDS
+
+if TYPE_CHECKING:
+    from codec.container import Header
 
 # Of a container besides its codes: of each block of about a second, and of all.
 _BLOCK_BYTES = 14
@@ -43,6 +47,21 @@ def probe(entry: Entry, opener: EntryOpener, package: Package, settings: Setting
             return find(content, package, settings)
     except Exception as error:  # whatever it is, the other files go on
         return explain(error)
+
+
+def read_container_header(content: Source) -> Header:
+    """Return the header of a container, with its totals; a file is left at its start.
+
+    Raises:
+        BitstreamError: It is no container, or is cut short.
+    """
+    from codec.container import ContainerReader
+
+    with ExitStack() as stack:
+        file = stack.enter_context(content.open("rb")) if isinstance(content, Path) else content
+        header = ContainerReader(file).header
+        file.seek(0)
+    return header
 
 
 def _audio_facts(content: Source, package: Package, settings: Settings) -> Facts:
@@ -76,11 +95,8 @@ def _bits_per_frame(config: CodecConfig, stages: int, package: Package) -> float
 
 def _container_facts(content: Source, package: Package, settings: Settings) -> Facts:
     from codec.compress import check_header
-    from codec.container import ContainerReader
 
-    with ExitStack() as stack:
-        file = stack.enter_context(content.open("rb")) if isinstance(content, Path) else content
-        header = ContainerReader(file).header
+    header = read_container_header(content)
     check_header(package, header, AudioLimits(max_seconds=MAX_SECONDS))
     seconds = header.source_num_samples / header.source_sample_rate
     return Facts(

@@ -96,6 +96,22 @@ def test_a_block_that_cannot_be_decoded_fails_its_own_call_alone(coder):
         np.testing.assert_array_equal(results[index][1], drawn[index][0][1])
 
 
+def test_whatever_goes_wrong_together_is_tried_alone(coder):
+    class Small(Gate):
+        def decode(self, messages, *arguments):
+            codes = super().decode(messages, *arguments)
+            if len(messages) > 1:
+                raise MemoryError
+            return codes
+
+    drawn = [draw(coder, 1, 3, [5], seed) for seed in range(3)]
+    gate = Small(coder)
+    results = decode_together(JoinedCoder(gate), gate, [call for _, call in drawn])
+    assert gate.sizes == [1, 2, 1, 1]
+    for (codes, _), result in zip(drawn, results, strict=True):
+        np.testing.assert_array_equal(result[0], codes[0])
+
+
 def test_no_more_go_together_than_memory_is_meant_for(coder):
     drawn = [draw(coder, 1, 2, [1] * 60, seed) for seed in range(5)]
     gate = Gate(coder)
