@@ -1,6 +1,6 @@
 """The service under load, beside the model itself and what people put before a codec without us.
 
-    python benchmarks/serving.py [--json] [--seconds 10] [--soak-seconds 600] [--only PARTS]
+    python benchmarks/serving.py [--json] [--package DIR] [--seconds 4] [--soak-seconds 600] [--only PARTS]
 
 Every server runs in a process of its own, the load comes from another (benchmarks/load.py), on loopback: 16 clients
 with clips of 0.5, 5 and 60 s of 16-bit wav. Ours is `nacre serve` as it is by default. All are up and are loaded in
@@ -78,10 +78,16 @@ def _seconds_to_recover(url: str, clip: Path, enough_ms: float) -> float:
     return time.perf_counter() - start
 
 
+def _write_default(package: Path) -> Path:
+    write_package(package, default_codec(), metrics={}, lineage={})
+    return package
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--package", type=Path, help="model to serve; without it the default family, no entropy tables")
     parser.add_argument("--seconds", type=float, default=4, help="of load each time")
     parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument("--soak-seconds", type=float, default=600)
@@ -92,8 +98,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["NACRE_HOME"] = str(folder / "home")
-        package = folder / "nacre"
-        write_package(package, default_codec(), metrics={}, lineage={})
+        package = arguments.package or _write_default(folder / "nacre")
         parts = arguments.only.split(",")
         if "throughput" in parts:
             figures, table = throughput(package, folder, arguments.seconds)

@@ -10,6 +10,7 @@ that are not at their end; features [N, S, R].
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class EntropyCoder:
     def _encode(self, codes: NDArray[np.int64]) -> Iterator[bytes]:
         count, streams, stages, frames = codes.shape
         mixture = self._mixture
-        earlier = np.zeros((count, streams, frames, mixture.num_features), np.float64)
+        earlier = np.zeros((count, streams, frames, mixture.num_features), mixture.dtype)
         past = _shifted(sum((mixture.before(stage, codes[:, :, stage]) for stage in range(stages)), start=earlier))
         starts = np.empty((count, frames, streams, stages), np.int64)
         sizes = np.empty_like(starts)
@@ -71,7 +72,7 @@ class EntropyCoder:
         mixture, count, longest = self._mixture, len(messages), max(ends, default=0)
         codes = np.empty((count, num_streams, num_quantizers, longest), np.int64)
         # Of the last two frames, newest first.
-        past = np.zeros((2, num_streams, count, mixture.num_features), np.float64)
+        past = np.zeros((2, num_streams, count, mixture.num_features), mixture.dtype)
         active = count
         for frame in range(longest):
             while ends[active - 1] <= frame:
@@ -93,7 +94,7 @@ class EntropyCoder:
         return [rows[index][:, :, : frames[index]] for index in range(count)]
 
 
-def _shifted(features: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shifted(features: NDArray[Any]) -> NDArray[Any]:
     """Return, for features [N, S, F, R] of frames, those of the frame before and the one before that [N, S, F, 2R]."""
     frames = features.shape[2]
     padded = np.pad(features, ((0, 0), (0, 0), (2, 0), (0, 0)))

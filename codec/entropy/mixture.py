@@ -10,8 +10,8 @@ features of the context:
     sizes    = weights @ sizes of the classes, 2**24 in sum
 
 The matrix products run in floating point because that is where the fast libraries are, and are exact: every number in
-them is an integer, and no sum exceeds what the type holds exactly (2**24 in fp32, 2**53 in fp64). So no machine, number
-of threads or batch gives other probabilities.
+them is an integer, and no sum exceeds what the type holds exactly (2**24 in fp32, 2**53 in fp64, which logits of large
+biases need). So no machine, number of threads or batch gives other probabilities.
 
 Axes: N contexts side by side; K stages, V codes, R features, M = 3R, C classes.
 """
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ _OCTAVE_STEPS = 32
 _WEIGHT_BITS = 16
 # A code is searched for among groups of so many, then within its group.
 _GROUP = 32
+# Products of more multiplications than this OpenBLAS divides among threads. They wait for each other in a loop, and so
+# for every other process on the same cores: two workers on two cores took four times as long.
+_SERIAL_PRODUCT = 1 << 18
 
 
 def _powers() -> NDArray[np.float64]:
@@ -71,10 +75,13 @@ class Mixture:
 
     def __init__(self, tables: EntropyTables) -> None:
         self.num_features = tables.earlier.shape[2]
-        self._earlier = tables.earlier.astype(np.float64)
-        self._before = tables.before.astype(np.float64)
-        self._gates = tables.gates.astype(np.float64)
-        self._biases = tables.biases.astype(np.float64)
+        largest = np.abs(tables.gates, dtype=np.int64).sum(axis=1) * 127 + np.abs(tables.biases, dtype=np.int64)
+        # Of features and logits: differences of two logits are exact too.
+        self.dtype = np.dtype(np.float32 if largest.max() < 1 << 23 else np.float64)
+        self._earlier = tables.earlier.astype(self.dtype)
+        self._before = tables.before.astype(self.dtype)
+        self._gates = tables.gates.astype(self.dtype)
+        self._biases = tables.biases.astype(self.dtype)
         # Where codes begin, and the last ends, in each class: [K, V + 1, C] for looking codes up.
         self._starts = np.pad(tables.sizes.astype(np.int64).cumsum(axis=2), ((0, 0), (0, 0), (1, 0))).transpose(0, 2, 1)
         self._starts = np.ascontiguousarray(self._starts, np.float32)
@@ -86,24 +93,27 @@ class Mixture:
         self._group_ends = np.ascontiguousarray(places[:, _GROUP::_GROUP].transpose(0, 2, 1), np.float32)
         self._group_places = np.ascontiguousarray(places[:, within].transpose(0, 1, 3, 2), np.float32)
 
-    def earlier(self, stage: int, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    def earlier(self, stage: int, codes: NDArray[np.int64]) -> NDArray[Any]:
         """Return what codes [N] of a stage add to the features [N, R] for later stages of their frame."""
         return self._earlier[stage, codes]
 
-    def before(self, stage: int, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    def before(self, stage: int, codes: NDArray[np.int64]) -> NDArray[Any]:
         """Return what codes [N] of a stage add to the features [N, R] for the next two frames."""
         return self._before[stage, codes]
 
-    def weigh(self, stage: int, features: NDArray[np.float64]) -> NDArray[np.float32]:
+    def weigh(self, stage: int, features: NDArray[Any]) -> NDArray[np.float32]:
         """Return the weights [N, C] of the classes for contexts with unclipped features [N, M], 2**10 in sum."""
-        logits = np.minimum(np.maximum(features, -127), 127) @ self._gates[stage] + self._biases[stage]
+        logits = _product(np.clip(features, -127, 127), self._gates[stage])
+        logits += self._biases[stage]
         rows, best = np.arange(len(logits)), logits.argmax(axis=1)
-        distance = (logits[rows, best][:, None] - logits).astype(np.int64) >> _STEP_BITS
+        np.subtract(logits[rows, best][:, None], logits, out=logits)
+        distance = logits.astype(np.int32) >> _STEP_BITS
         powers = _POWERS.take(distance, mode="clip")
         # The quotient of integers below 2**27 is never within rounding of an integer that it doesn't reach.
-        weights = np.floor(powers * np.float64(1 << MIXTURE_BITS) / powers.sum(axis=1, keepdims=True))
+        powers /= powers.sum(axis=1, keepdims=True) / (1 << MIXTURE_BITS)
+        weights = np.floor(powers).astype(np.float32)
         weights[rows, best] += (1 << MIXTURE_BITS) - weights.sum(axis=1)
-        return weights.astype(np.float32)
+        return weights
 
     def locate(self, stage: int, weights: NDArray[np.float32], codes: NDArray[np.int64]) -> Intervals:
         """Return the intervals of codes [N] of a stage under mixtures of weights [N, C]."""
@@ -114,13 +124,24 @@ class Mixture:
     def find(self, stage: int, weights: NDArray[np.float32], places: NDArray[np.int64]) -> Found:
         """Return the codes [N] whose intervals hold `places` [N], each below 2**24, and the intervals."""
         wanted = places[:, None].astype(np.float32)
-        group = ((weights @ self._group_ends[stage]) <= wanted).sum(axis=1)
+        group = (_product(weights, self._group_ends[stage]) <= wanted).sum(axis=1)
         within = (weights[:, None] @ self._group_places[stage][group])[:, 0]
         member = (within[:, 1:] <= wanted).sum(axis=1)
         rows = np.arange(len(member))
         starts = within[rows, member].astype(np.int64)
         ends = within[rows, member + 1].astype(np.int64)
         return Found(group * _GROUP + member, Intervals(starts, ends - starts))
+
+
+def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Return the product of [N, M] and [M, C] on one thread."""
+    step = max(1, _SERIAL_PRODUCT // right.size)
+    if len(left) <= step:
+        return left @ right
+    product = np.empty((len(left), right.shape[1]), left.dtype)
+    for start in range(0, len(left), step):
+        np.matmul(left[start : start + step], right, out=product[start : start + step])
+    return product
 
 
 assert MIXTURE_BITS + TABLE_BITS == 24

@@ -96,6 +96,13 @@ def test_every_place_is_found_in_the_interval_that_holds_it():
     np.testing.assert_array_equal(mixture.find(2, weights, found.starts + found.sizes - 1).codes, np.arange(16))
 
 
+def test_only_differences_of_biases_count_however_large_they_are():
+    codes = likely_codes(2, 4, 60)[None]
+    raised = EntropyCoder(dataclasses.replace(TABLES, biases=TABLES.biases + (1 << 24) - 9000))
+    assert raised.encode(codes) == CODER.encode(codes)
+    np.testing.assert_array_equal(raised.decode(raised.encode(codes), 2, 4, [60]), codes)
+
+
 def test_the_context_changes_what_is_likely():
     codes = np.zeros((2, 1, 4, 50), np.int64)
     codes[1, :, :, 10] = 7
