@@ -2,14 +2,14 @@
 
     python benchmarks/handlers.py plain|encodec PORT [PACKAGE]
 
-`plain` is a FastAPI handler, one request one forward, in FastAPI's threads; `encodec` the same around transformers'
-EncodecModel. They read a wav and answer codes as bytes, without a container: less than ours does.
+`plain` is a FastAPI handler, one request one forward, in FastAPI's threads, and answers the container that ours
+answers; `encodec` the same around transformers' EncodecModel, and answers bare codes.
 """
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # Run as a file: beside it `codec` would be this module.
     sys.path[0] = str(Path(__file__).parents[1])
@@ -21,7 +21,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from codec.weights import load_package
+from codec.compress import container_of
+from codec.weights import LoadedPackage, load_package
 
 
 def read(body: bytes) -> torch.Tensor:
@@ -30,32 +31,37 @@ def read(body: bytes) -> torch.Tensor:
     return torch.from_numpy(samples)[None, None]
 
 
-def answer(codes: torch.Tensor) -> Response:
-    """Return codes as bytes."""
-    return Response(codes.numpy().astype(np.uint16).tobytes(), media_type="application/octet-stream")
+def answer(data: bytes) -> Response:
+    """Answer with bytes."""
+    return Response(data, media_type="application/octet-stream")
+
+
+def container(model: LoadedPackage, codes: torch.Tensor, num_samples: int) -> bytes:
+    """Return the container of codes [1, K, L] of so many samples at the codec's rate."""
+    return container_of(model, codes.numpy(), None, 1, model.package.config.sample_rate, num_samples)
 
 
 def plain(package: str) -> FastAPI:
     """Return one forward per request."""
-    codec = load_package(Path(package)).codec
-    return _app(lambda audio: codec.encode(audio))
+    model = load_package(Path(package))
+    return _app(lambda audio: container(model, model.codec.encode(audio), audio.shape[-1]))
 
 
 def encodec() -> FastAPI:
-    """Return transformers' EnCodec at 24 kHz and 6 kbps, with random weights."""
+    """Return transformers' EnCodec at 24 kHz and 6 kbps, with random weights; it answers codes as bytes."""
     from transformers import EncodecConfig, EncodecModel
 
     model = EncodecModel(EncodecConfig()).eval()
 
-    def encode(audio: torch.Tensor) -> torch.Tensor:
+    def encode(audio: torch.Tensor) -> bytes:
         with torch.inference_mode():
             codes: torch.Tensor = model.encode(audio, bandwidth=6.0).audio_codes
-        return codes
+        return bytes(codes.numpy().astype(np.uint16))
 
     return _app(encode)
 
 
-def _app(encode: Any) -> FastAPI:
+def _app(encode: Callable[[torch.Tensor], bytes]) -> FastAPI:
     app = FastAPI()
 
     @app.post("/encode")

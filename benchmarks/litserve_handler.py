@@ -2,7 +2,7 @@
 
     python benchmarks/litserve_handler.py PORT PACKAGE
 
-It pads a batch to its longest item, and answers codes as bytes, without a container.
+It pads a batch to its longest item, and answers the container that ours answers.
 """
 
 import sys
@@ -16,7 +16,7 @@ import litserve
 import torch
 from fastapi import Request, Response
 
-from benchmarks.handlers import answer, read
+from benchmarks.handlers import answer, container, read
 from codec.weights import load_package
 
 
@@ -29,7 +29,7 @@ class CodecApi(litserve.LitAPI):  # type: ignore[misc]  # untyped
 
     def setup(self, device: str) -> None:
         """Load the model, in the worker."""
-        self.codec = load_package(Path(self.package)).codec
+        self.model = load_package(Path(self.package))
 
     def decode_request(self, request: Request) -> torch.Tensor:
         """Return the samples [1, T] of the file in the form, which is what LitServe makes of a `Request`."""
@@ -38,19 +38,22 @@ class CodecApi(litserve.LitAPI):  # type: ignore[misc]  # untyped
 
     def batch(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         """Pad to the longest."""
-        longest = max(audio.shape[-1] for audio in inputs)
+        self.lengths = [audio.shape[-1] for audio in inputs]
+        longest = max(self.lengths)
         return torch.stack([torch.nn.functional.pad(audio, (0, longest - audio.shape[-1])) for audio in inputs])
 
     def predict(self, audio: torch.Tensor) -> torch.Tensor:
-        """Encode [1, T], or a batch of that."""
-        return self.codec.encode(audio if audio.dim() == 3 else audio[None])
+        """Encode a batch [B, 1, T]."""
+        return self.model.codec.encode(audio)
 
-    def unbatch(self, output: torch.Tensor) -> list[torch.Tensor]:
-        """Return each item's codes."""
-        return list(output)
+    def unbatch(self, output: torch.Tensor) -> list[bytes]:
+        """Return each item's container."""
+        hop = self.model.package.config.hop_length
+        items = zip(output, self.lengths, strict=True)
+        return [container(self.model, codes[None, :, : -(-length // hop)], length) for codes, length in items]
 
-    def encode_response(self, output: torch.Tensor) -> Response:
-        """Return codes as bytes."""
+    def encode_response(self, output: bytes) -> Response:
+        """Answer with a container."""
         return answer(output)
 
 

@@ -3,11 +3,12 @@
     python benchmarks/serving.py [--json] [--package DIR] [--seconds 4] [--soak-seconds 600] [--only PARTS]
 
 Every server runs in a process of its own, the load comes from another (benchmarks/load.py), on loopback: 16 clients
-with clips of 0.5, 5 and 60 s of 16-bit wav. Ours is `nacre serve` as it is by default. All are up and are loaded in
-turn, round after round (benchmarks/serving_throughput.py).
+with clips of 0.5, 5 and 60 s of 16-bit wav. Ours is `nacre serve` as it is by default, with the shipped model; all that
+have this model answer the same containers. All are up and are loaded in turn, round after round
+(benchmarks/serving_throughput.py).
 
- - `http_vs_model_throughput`: requests a second over HTTP, 5 s clips, by windows a second of the batched model alone,
-   called from 16 threads of one process.
+ - `http_vs_model_throughput`: requests a second over HTTP, 5 s clips, by those of the batched model to the same
+   containers without HTTP, from 16 threads (benchmarks/model_alone.py). `http_vs_codes_throughput`: to codes only.
  - `p50_overhead_ms`: the median of one client's 5 s clip less the model's own median.
  - `vs_plain_handler`, `vs_litserve`, `vs_encodec_handler`: requests a second of ours by theirs, for each length.
  - `p99_vs_plain_handler`, `p99_vs_litserve`: ours by theirs.
@@ -32,11 +33,9 @@ if not __package__:  # Run as a file: beside it `codec` would be this module.
 import httpx
 from rich.console import Console
 
-from benchmarks.peers import default_codec
-from benchmarks.servers import resident_bytes, server
+from benchmarks.servers import ROOT, resident_bytes, server
 from benchmarks.serving_throughput import RATE, load, serve_words, throughput, write_clips
 from benchmarks.soak import soak
-from codec.weights import write_package
 from serving.limits import ServiceLimits
 from serving.workers import number_of_workers
 
@@ -78,16 +77,11 @@ def _seconds_to_recover(url: str, clip: Path, enough_ms: float) -> float:
     return time.perf_counter() - start
 
 
-def _write_default(package: Path) -> Path:
-    write_package(package, default_codec(), metrics={}, lineage={})
-    return package
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--package", type=Path, help="model to serve; without it the default family, no entropy tables")
+    parser.add_argument("--package", type=Path, default=ROOT / "models/nacre-16k-speech", help="model to serve")
     parser.add_argument("--seconds", type=float, default=4, help="of load each time")
     parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument("--soak-seconds", type=float, default=600)
@@ -98,14 +92,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["NACRE_HOME"] = str(folder / "home")
-        package = arguments.package or _write_default(folder / "nacre")
         parts = arguments.only.split(",")
         if "throughput" in parts:
-            figures, table = throughput(package, folder, arguments.seconds)
+            figures, table = throughput(arguments.package, folder, arguments.seconds)
             result.update(figures)
             console.print(table)
         if "overload" in parts:
-            result["overload"] = overload(package, folder, arguments.overload_seconds)
+            result["overload"] = overload(arguments.package, folder, arguments.overload_seconds)
         if "soak" in parts:
             result["soak"] = soak(folder, arguments.soak_seconds)
     console.print_json(json.dumps(result)) if not arguments.json else print(json.dumps(result))

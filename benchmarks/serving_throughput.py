@@ -5,30 +5,20 @@ round, the others paused: ratios are medians over the rounds, each of two loads 
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
-import torch
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from benchmarks.model_alone import ModelAlone
 from benchmarks.servers import ROOT, paused, server
-from codec.weights import load_package
-from serving.batcher import BatchedCodec, Batcher
-from serving.engine import MAX_BATCH_SECONDS
-from serving.limits import ServiceLimits
-from serving.observe.metrics import Metrics
-from serving.workers import number_of_workers
 
 CLIENTS = 16
 RATE = 16_000
@@ -37,6 +27,7 @@ ENCODEC_RATE = 24_000
 ROUNDS = {0.5: 7, 5.0: 7, 60.0: 3}
 LONGER = {0.5: 1, 5.0: 1, 60.0: 4}  # every client has several answers
 OURS, ONE, MODEL, ENCODEC = "nacre", "nacre, one client", "the model alone", "encodec_handler"
+CODES = "the same to codes only"
 OTHERS = ("plain_handler", "litserve", ENCODEC)
 # One request of 60 s takes it more than a minute.
 ONCE = (ENCODEC, 60.0)
@@ -71,35 +62,8 @@ def serve_words(package: Path) -> list[str]:
     return ["-m", "nacre", "serve", "--model", str(package), "--port", "PORT"]
 
 
-class ModelAlone:
-    """The batched model without a server, called in this process with one clip."""
-
-    def __init__(self, package: Path, clip: Path) -> None:
-        slots = number_of_workers() * ServiceLimits().concurrency  # as many as the service has
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // slots))
-        codec = load_package(package).codec
-        batcher = Batcher(slots, round(MAX_BATCH_SECONDS * RATE), Metrics())
-        self._through = BatchedCodec(codec, batcher, threading.Event())
-        self._audio = torch.from_numpy(soundfile.read(clip, dtype="float32")[0])[None, None]
-        self._stages = codec.config.quantizer.num_quantizers
-
-    def load(self, seconds: float, clients: int = CLIENTS) -> Row:
-        """Return requests a second of so many threads, and the median ms of one request."""
-        end = time.perf_counter() + seconds
-        with ThreadPoolExecutor(clients) as threads:
-            spent = [one for many in threads.map(self._until, [end] * clients) for one in many]
-        return {"rps": len(spent) / seconds, "p50_ms": statistics.median(spent) * 1000}
-
-    def _until(self, end: float) -> list[float]:
-        spent = []
-        while (start := time.perf_counter()) < end:
-            self._through.encode(self._audio, num_quantizers=self._stages, denoise=False)
-            spent.append(time.perf_counter() - start)
-        return spent
-
-
 def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, Any], Table]:
-    """Measure ours, the model alone, and the three others."""
+    """Measure ours, the model alone with and without containers, and the three others."""
     clips, slow_clips = write_clips(folder, RATE), write_clips(folder, ENCODEC_RATE)
     handlers, litserve = (str(ROOT / "benchmarks" / name) for name in ("handlers.py", "litserve_handler.py"))
     programs = {
@@ -109,8 +73,8 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
         ENCODEC: ([handlers, "encodec", "PORT"], "/health", "/encode", slow_clips),
     }
     rows: dict[tuple[str, float], list[Row]] = {}
-    model = ModelAlone(package, clips[5.0])
     with ExitStack() as stack:
+        model = stack.enter_context(closing(ModelAlone(package, clips[5.0])))
         running = {name: stack.enter_context(server(words, probe)) for name, (words, probe, *_) in programs.items()}
 
         def others(name: str) -> AbstractContextManager[None]:
@@ -131,8 +95,10 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
                         one = load(running[OURS][0] + "/v1/encode", clips[5.0], clients=1, seconds=seconds)
                     rows.setdefault((ONE, 5.0), []).append(one)
                     with others(MODEL):
-                        alone = model.load(seconds) | {"one": model.load(seconds / 2, 1)}
+                        alone = model.load(seconds, CLIENTS, coded=True) | {"one": model.load(seconds / 2, 1)}
+                        codes = model.load(seconds, CLIENTS)
                     rows.setdefault((MODEL, 5.0), []).append(alone)
+                    rows.setdefault((CODES, 5.0), []).append(codes)
         _, process, ready = running[OURS]
         memory = max(member.memory_info().rss for member in process.children(recursive=True)) / 2**20
     return _figures(rows) | {"ready_s": ready, "worker_rss_mb": memory}, _table(rows)
@@ -142,6 +108,7 @@ def _figures(rows: dict[tuple[str, float], list[Row]]) -> dict[str, Any]:
     pairs = list(zip(rows[ONE, 5.0], rows[MODEL, 5.0], strict=True))
     figures: dict[str, Any] = {
         "http_vs_model_throughput": _ratio(rows[OURS, 5.0], rows[MODEL, 5.0], "rps"),
+        "http_vs_codes_throughput": _ratio(rows[OURS, 5.0], rows[CODES, 5.0], "rps"),
         "p50_overhead_ms": statistics.median(one["p50_ms"] - alone["one"]["p50_ms"] for one, alone in pairs),
     }
     for name in OTHERS:
