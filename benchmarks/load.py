@@ -72,7 +72,7 @@ async def load(url: str, files: Sequence[Path], arguments: argparse.Namespace) -
     contents = itertools.cycle([path.read_bytes() for path in files])
     shared = ({"file": content} for content in contents) if arguments.form else contents
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(120)) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(600)) as session:
         until = begin + warm_up + seconds
         if arguments.rate:
             await arrive(session, url, shared, until, answers, arguments.rate)

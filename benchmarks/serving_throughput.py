@@ -53,7 +53,7 @@ def load(
     words = [sys.executable, str(ROOT / "benchmarks" / "load.py"), url, *map(str, files)]
     words += ["--clients", str(clients)] if rate is None else ["--rate", str(rate)]
     words += ["--seconds", str(seconds), "--warm-up", "1", *(["--form"] if form else [])]
-    result: Row = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    result: Row = json.loads(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return result
 
 
