@@ -34,27 +34,23 @@ class EntropyCoder:
 
     def encode(self, codes: NDArray[np.int64]) -> list[bytes]:
         """Return the messages of N blocks' codes [N, S, K, F], each within the codebook, K at most the tables'."""
-        _, streams, _, frames = codes.shape
-        step = max(1, _CONTEXTS // (streams * frames))
+        step = max(1, _CONTEXTS // max(1, codes[:1].size))
         parts = (codes[start : start + step] for start in range(0, len(codes), step))
         return [message for part in parts for message in self._encode(part)]
 
     def _encode(self, codes: NDArray[np.int64]) -> Iterator[bytes]:
         count, streams, stages, frames = codes.shape
-        mixture = self._mixture
-        earlier = np.zeros((count, streams, frames, mixture.num_features), mixture.dtype)
-        past = _shifted(sum((mixture.before(stage, codes[:, :, stage]) for stage in range(stages)), start=earlier))
-        starts = np.empty((count, frames, streams, stages), np.int64)
-        sizes = np.empty_like(starts)
-        for stage in range(stages):
-            features = np.concatenate([earlier, past], axis=3).reshape(count * streams * frames, -1)
-            chosen = codes[:, :, stage]
-            found = mixture.locate(stage, mixture.weigh(stage, features), chosen.reshape(-1))
-            starts[..., stage] = found.starts.reshape(count, streams, frames).swapaxes(1, 2)
-            sizes[..., stage] = found.sizes.reshape(count, streams, frames).swapaxes(1, 2)
-            earlier += mixture.earlier(stage, chosen)
-        for start, size in zip(starts.reshape(count, -1), sizes.reshape(count, -1), strict=True):
-            yield encode_message(start.tolist(), size.tolist())
+        mixture, number = self._mixture, np.arange(stages)[:, None]
+        # All codes are known, so all contexts are weighed at once: [K, N * F * S], in the order of a message.
+        chosen = codes.transpose(2, 0, 3, 1).reshape(stages, -1)
+        features = np.zeros((stages, chosen.shape[1], 3 * mixture.num_features), mixture.dtype)
+        earlier, past = np.split(features, [mixture.num_features], axis=2)
+        np.cumsum(mixture.earlier(number[:-1], chosen[:-1]), axis=0, out=earlier[1:])
+        before = mixture.before(number, chosen).sum(axis=0).reshape(count, frames, streams, -1)
+        past[:] = _shifted(before).reshape(chosen.shape[1], -1)
+        found = mixture.locate(number, mixture.weigh(slice(stages), features), chosen)
+        starts, sizes = (part.T.reshape(count, -1).tolist() for part in (found.starts, found.sizes))
+        return map(encode_message, starts, sizes)
 
     def decode(
         self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: Sequence[int]
@@ -95,7 +91,7 @@ class EntropyCoder:
 
 
 def _shifted(features: NDArray[Any]) -> NDArray[Any]:
-    """Return, for features [N, S, F, R] of frames, those of the frame before and the one before that [N, S, F, 2R]."""
-    frames = features.shape[2]
-    padded = np.pad(features, ((0, 0), (0, 0), (2, 0), (0, 0)))
-    return np.concatenate([padded[:, :, 1 : 1 + frames], padded[:, :, :frames]], axis=3)
+    """Return, for features [N, F, S, R] of frames, those of the frame before and the one before that [N, F, S, 2R]."""
+    frames = features.shape[1]
+    padded = np.pad(features, ((0, 0), (2, 0), (0, 0), (0, 0)))
+    return np.concatenate([padded[:, 1 : 1 + frames], padded[:, :frames]], axis=3)

@@ -70,6 +70,10 @@ class Found:
     intervals: Intervals
 
 
+# A stage, or those [K, 1] of codes [K, N].
+Stage = int | NDArray[np.int64]
+
+
 class Mixture:
     """The context model of one set of tables, unfolded for speed."""
 
@@ -78,33 +82,40 @@ class Mixture:
         largest = np.abs(tables.gates, dtype=np.int64).sum(axis=1) * 127 + np.abs(tables.biases, dtype=np.int64)
         # Of features and logits: differences of two logits are exact too.
         self.dtype = np.dtype(np.float32 if largest.max() < 1 << 23 else np.float64)
-        self._earlier = tables.earlier.astype(self.dtype)
-        self._before = tables.before.astype(self.dtype)
+        self._earlier = tables.earlier.astype(self.dtype).reshape(-1, self.num_features)
+        self._before = tables.before.astype(self.dtype).reshape(-1, self.num_features)
+        self._codebook_size = tables.codebook_size
         self._gates = tables.gates.astype(self.dtype)
         self._biases = tables.biases.astype(self.dtype)
-        # Where codes begin, and the last ends, in each class: [K, V + 1, C] for looking codes up.
-        self._starts = np.pad(tables.sizes.astype(np.int64).cumsum(axis=2), ((0, 0), (0, 0), (1, 0))).transpose(0, 2, 1)
-        self._starts = np.ascontiguousarray(self._starts, np.float32)
+        # Where codes begin, and the last ends, in each class: [K * (V + 1), C] for looking codes up.
+        starts = np.pad(tables.sizes.astype(np.int64).cumsum(axis=2), ((0, 0), (0, 0), (1, 0))).transpose(0, 2, 1)
+        starts = np.ascontiguousarray(starts, np.float32)
+        self._starts = starts.reshape(-1, starts.shape[2])
         # For searching: where groups end [K, C, G], and all places within each [K, G, C, 33]. What is filled up at the
         # end has no size.
         groups = -(-tables.codebook_size // _GROUP)
-        places = np.pad(self._starts, ((0, 0), (0, groups * _GROUP - tables.codebook_size), (0, 0)), "edge")
+        places = np.pad(starts, ((0, 0), (0, groups * _GROUP - tables.codebook_size), (0, 0)), "edge")
         within = np.arange(groups)[:, None] * _GROUP + np.arange(_GROUP + 1)
         self._group_ends = np.ascontiguousarray(places[:, _GROUP::_GROUP].transpose(0, 2, 1), np.float32)
         self._group_places = np.ascontiguousarray(places[:, within].transpose(0, 1, 3, 2), np.float32)
 
-    def earlier(self, stage: int, codes: NDArray[np.int64]) -> NDArray[Any]:
+    def earlier(self, stage: Stage, codes: NDArray[np.int64]) -> NDArray[Any]:
         """Return what codes [N] of a stage add to the features [N, R] for later stages of their frame."""
-        return self._earlier[stage, codes]
+        return self._earlier.take(stage * self._codebook_size + codes, axis=0)
 
-    def before(self, stage: int, codes: NDArray[np.int64]) -> NDArray[Any]:
+    def before(self, stage: Stage, codes: NDArray[np.int64]) -> NDArray[Any]:
         """Return what codes [N] of a stage add to the features [N, R] for the next two frames."""
-        return self._before[stage, codes]
+        return self._before.take(stage * self._codebook_size + codes, axis=0)
 
-    def weigh(self, stage: int, features: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the weights [N, C] of the classes for contexts with unclipped features [N, M], 2**10 in sum."""
+    def weigh(self, stage: int | slice, features: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the weights [N, C] of the classes for contexts with unclipped features [N, M], 2**10 in sum.
+
+        Of several stages, [K, N, C] for features [K, N, M].
+        """
         logits = _product(np.clip(features, -127, 127), self._gates[stage])
-        logits += self._biases[stage]
+        logits += self._biases[stage][..., None, :]
+        shape = logits.shape
+        logits = logits.reshape(-1, shape[-1])
         rows, best = np.arange(len(logits)), logits.argmax(axis=1)
         np.subtract(logits[rows, best][:, None], logits, out=logits)
         distance = logits.astype(np.int32) >> _STEP_BITS
@@ -113,12 +124,15 @@ class Mixture:
         powers /= powers.sum(axis=1, keepdims=True) / (1 << MIXTURE_BITS)
         weights = np.floor(powers).astype(np.float32)
         weights[rows, best] += (1 << MIXTURE_BITS) - weights.sum(axis=1)
-        return weights
+        return weights.reshape(shape)
 
-    def locate(self, stage: int, weights: NDArray[np.float32], codes: NDArray[np.int64]) -> Intervals:
+    def locate(self, stage: Stage, weights: NDArray[np.float32], codes: NDArray[np.int64]) -> Intervals:
         """Return the intervals of codes [N] of a stage under mixtures of weights [N, C]."""
-        starts = np.einsum("nc,nc->n", self._starts[stage, codes], weights).astype(np.int64)
-        ends = np.einsum("nc,nc->n", self._starts[stage, codes + 1], weights).astype(np.int64)
+        places = stage * (self._codebook_size + 1) + codes
+        starts, ends = (
+            np.einsum("...c,...c->...", self._starts.take(rows, axis=0), weights).astype(np.int64)
+            for rows in (places, places + 1)
+        )
         return Intervals(starts, ends - starts)
 
     def find(self, stage: int, weights: NDArray[np.float32], places: NDArray[np.int64]) -> Found:
@@ -134,13 +148,14 @@ class Mixture:
 
 
 def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """Return the product of [N, M] and [M, C] on one thread."""
-    step = max(1, _SERIAL_PRODUCT // right.size)
-    if len(left) <= step:
+    """Return the product of [..., N, M] and [..., M, C] on one thread."""
+    count, step = left.shape[-2], max(1, _SERIAL_PRODUCT // (right.shape[-2] * right.shape[-1]))
+    if count <= step:
         return left @ right
-    product = np.empty((len(left), right.shape[1]), left.dtype)
-    for start in range(0, len(left), step):
-        np.matmul(left[start : start + step], right, out=product[start : start + step])
+    product = np.empty((*left.shape[:-1], right.shape[-1]), left.dtype)
+    for start in range(0, count, step):
+        part = ..., slice(start, start + step), slice(None)
+        np.matmul(left[part], right, out=product[part])
     return product
 
 
