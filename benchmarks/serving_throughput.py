@@ -95,7 +95,8 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
                         one = load(running[OURS][0] + "/v1/encode", clips[5.0], clients=1, seconds=seconds)
                     rows.setdefault((ONE, 5.0), []).append(one)
                     with others(MODEL):
-                        alone = model.load(seconds, CLIENTS, coded=True) | {"one": model.load(seconds / 2, 1, coded=True)}
+                        alone = model.load(seconds, CLIENTS, coded=True)
+                        alone["one"] = model.load(seconds / 2, 1, coded=True)
                         codes = model.load(seconds, CLIENTS)
                     rows.setdefault((MODEL, 5.0), []).append(alone)
                     rows.setdefault((CODES, 5.0), []).append(codes)
