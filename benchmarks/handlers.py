@@ -24,6 +24,13 @@ from starlette.concurrency import run_in_threadpool
 from codec.compress import container_of
 from codec.weights import LoadedPackage, load_package
 
+BITRATE_KBPS = 6.0
+
+
+def stages(model: LoadedPackage) -> int:
+    """Return how many quantizers of the model make the bitrate of all."""
+    return model.package.config.resolve_num_quantizers(None, BITRATE_KBPS)
+
 
 def read(body: bytes) -> torch.Tensor:
     """Return the wav's samples [1, 1, T]."""
@@ -44,7 +51,9 @@ def container(model: LoadedPackage, codes: torch.Tensor, num_samples: int) -> by
 def plain(package: str) -> FastAPI:
     """Return one forward per request."""
     model = load_package(Path(package))
-    return _app(lambda audio: container(model, model.codec.encode(audio), audio.shape[-1]))
+    return _app(
+        lambda audio: container(model, model.codec.encode(audio, num_quantizers=stages(model)), audio.shape[-1])
+    )
 
 
 def encodec() -> FastAPI:
@@ -55,7 +64,7 @@ def encodec() -> FastAPI:
 
     def encode(audio: torch.Tensor) -> bytes:
         with torch.inference_mode():
-            codes: torch.Tensor = model.encode(audio, bandwidth=6.0).audio_codes
+            codes: torch.Tensor = model.encode(audio, bandwidth=BITRATE_KBPS).audio_codes
         return bytes(codes.numpy().astype(np.uint16))
 
     return _app(encode)

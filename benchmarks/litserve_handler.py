@@ -16,7 +16,7 @@ import litserve
 import torch
 from fastapi import Request, Response
 
-from benchmarks.handlers import answer, container, read
+from benchmarks.handlers import answer, container, read, stages
 from codec.weights import load_package
 
 
@@ -44,7 +44,7 @@ class CodecApi(litserve.LitAPI):  # type: ignore[misc]  # untyped
 
     def predict(self, audio: torch.Tensor) -> torch.Tensor:
         """Encode a batch [B, 1, T]."""
-        return self.model.codec.encode(audio)
+        return self.model.codec.encode(audio, num_quantizers=stages(self.model))
 
     def unbatch(self, output: torch.Tensor) -> list[bytes]:
         """Return each item's container."""

@@ -13,7 +13,7 @@ from typing import Any
 import soundfile
 import torch
 
-from benchmarks.handlers import container
+from benchmarks.handlers import container, stages
 from codec.weights import load_package
 from serving.batcher import BatchedCodec, Batcher
 from serving.engine import MAX_BATCH_SECONDS
@@ -47,10 +47,10 @@ class _Codec:
         slots = ServiceLimits().concurrency
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // (slots * workers)))
         self._model = load_package(package)
-        config = self._model.package.config
-        batcher = Batcher(slots, round(MAX_BATCH_SECONDS * config.sample_rate), Metrics())
+        rate = self._model.package.config.sample_rate
+        batcher = Batcher(slots, round(MAX_BATCH_SECONDS * rate), Metrics())
         self._through = BatchedCodec(self._model.codec, batcher, threading.Event())
-        self._stages = config.quantizer.num_quantizers
+        self._stages = stages(self._model)
         self._audio = torch.from_numpy(soundfile.read(clip, dtype="float32")[0])[None, None]
 
     def spend(self, end: float, coded: bool) -> list[float]:

@@ -4,7 +4,7 @@
 
 Every server runs in a process of its own, the load comes from another (benchmarks/load.py), on loopback: 16 clients
 with clips of 0.5, 5 and 60 s of 16-bit wav. Ours is `nacre serve` as it is by default, with the shipped model; all that
-have this model answer the same containers. All are up and are loaded in turn, round after round
+have this model answer the same containers, all at 6 kbps. All are up and are loaded in turn, round after round
 (benchmarks/serving_throughput.py).
 
  - `http_vs_model_throughput`: requests a second over HTTP, 5 s clips, by those of the batched model to the same
@@ -34,7 +34,7 @@ import httpx
 from rich.console import Console
 
 from benchmarks.servers import ROOT, resident_bytes, server
-from benchmarks.serving_throughput import RATE, load, serve_words, throughput, write_clips
+from benchmarks.serving_throughput import ENCODE, RATE, load, serve_words, throughput, write_clips
 from benchmarks.soak import soak
 from serving.limits import ServiceLimits
 from serving.workers import number_of_workers
@@ -48,11 +48,11 @@ def overload(package: Path, folder: Path, seconds: float) -> dict[str, Any]:
     limits = ServiceLimits()
     places = number_of_workers() * (limits.concurrency + limits.queue)
     with server(serve_words(package), "/readyz") as (url, process, _):
-        alone = load(url + "/v1/encode", clip, clients=1, seconds=3)
-        usual = load(url + "/v1/encode", clip, seconds=10)
-        full = load(url + "/v1/encode", clip, clients=places, seconds=10)
+        alone = load(url + ENCODE, clip, clients=1, seconds=3)
+        usual = load(url + ENCODE, clip, seconds=10)
+        full = load(url + ENCODE, clip, clients=places, seconds=10)
         before = resident_bytes(process)
-        flooded = load(url + "/v1/encode", clip, rate=OVERLOAD * usual["rps"], seconds=seconds)
+        flooded = load(url + ENCODE, clip, rate=OVERLOAD * usual["rps"], seconds=seconds)
         after = resident_bytes(process)
         recovered = _seconds_to_recover(url, clip, 2 * alone["p50_ms"])
     return {
@@ -71,7 +71,7 @@ def _seconds_to_recover(url: str, clip: Path, enough_ms: float) -> float:
     start = time.perf_counter()
     while time.perf_counter() - start < 60:
         begin = time.perf_counter()
-        answer = httpx.post(url + "/v1/encode", content=clip.read_bytes(), timeout=60)
+        answer = httpx.post(url + ENCODE, content=clip.read_bytes(), timeout=60)
         if answer.status_code == 200 and (time.perf_counter() - begin) * 1000 <= enough_ms:
             break
     return time.perf_counter() - start

@@ -16,11 +16,13 @@ import numpy as np
 import soundfile
 from rich.table import Table
 
+from benchmarks.handlers import BITRATE_KBPS
 from benchmarks.machine import describe_machine
 from benchmarks.model_alone import ModelAlone
 from benchmarks.servers import ROOT, paused, server
 
 CLIENTS = 16
+ENCODE = f"/v1/encode?bitrate_kbps={BITRATE_KBPS}"
 RATE = 16_000
 ENCODEC_RATE = 24_000
 # Rounds by the length of clips in seconds, and how many times longer than others their loads are.
@@ -67,7 +69,7 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
     clips, slow_clips = write_clips(folder, RATE), write_clips(folder, ENCODEC_RATE)
     handlers, litserve = (str(ROOT / "benchmarks" / name) for name in ("handlers.py", "litserve_handler.py"))
     programs = {
-        OURS: (serve_words(package), "/readyz", "/v1/encode", clips),
+        OURS: (serve_words(package), "/readyz", ENCODE, clips),
         "plain_handler": ([handlers, "plain", "PORT", str(package)], "/health", "/encode", clips),
         "litserve": ([litserve, "PORT", str(package)], "/health", "/encode", clips),
         ENCODEC: ([handlers, "encodec", "PORT"], "/health", "/encode", slow_clips),
@@ -92,7 +94,7 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
                     rows.setdefault((name, length), []).append(row)
                 if length == 5.0:
                     with others(OURS):
-                        one = load(running[OURS][0] + "/v1/encode", clips[5.0], clients=1, seconds=seconds)
+                        one = load(running[OURS][0] + ENCODE, clips[5.0], clients=1, seconds=seconds)
                     rows.setdefault((ONE, 5.0), []).append(one)
                     with others(MODEL):
                         alone = model.load(seconds, CLIENTS, coded=True)
