@@ -23,7 +23,7 @@ from serving.workers import number_of_workers
 
 
 class ModelAlone:
-    """One clip, encoded again and again by threads of idle processes: to codes, or to containers too."""
+    """One clip, encoded again and again in threads of worker processes: to codes, or `coded` to containers too."""
 
     def __init__(self, package: Path, clip: Path) -> None:
         workers, context = number_of_workers(), multiprocessing.get_context("spawn")

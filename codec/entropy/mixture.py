@@ -82,6 +82,7 @@ class Mixture:
         largest = np.abs(tables.gates, dtype=np.int64).sum(axis=1) * 127 + np.abs(tables.biases, dtype=np.int64)
         # Of features and logits: differences of two logits are exact too.
         self.dtype = np.dtype(np.float32 if largest.max() < 1 << 23 else np.float64)
+        # By stage and code: [K * V, R].
         self._earlier = tables.earlier.astype(self.dtype).reshape(-1, self.num_features)
         self._before = tables.before.astype(self.dtype).reshape(-1, self.num_features)
         self._codebook_size = tables.codebook_size
