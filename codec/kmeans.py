@@ -6,27 +6,7 @@ Axes: vectors [N, D]; centroids [V, D].
 import torch
 from torch import Tensor
 
-ARGMAX_GROUPS = 16
-
-
-def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
-    """Return, for each vector [N, D], the index [N] of its nearest centroid [V, D] in the Euclidean sense.
-
-    Of equally near ones it is the first.
-    """
-    scores = vectors @ centroids.T
-    scores -= centroids.square().sum(1) / 2
-    return _argmax(scores)
-
-
-def _argmax(scores: Tensor) -> Tensor:
-    """Return `scores.argmax(1)` for scores [N, V], by groups: a maximum is vectorised on CPUs, its place is not."""
-    if scores.shape[1] % ARGMAX_GROUPS:
-        return scores.argmax(1)
-    groups = scores.unflatten(1, (ARGMAX_GROUPS, -1))
-    best = groups.amax(2).argmax(1)
-    within = groups[torch.arange(scores.shape[0], device=scores.device), best].argmax(1)
-    return best * groups.shape[2] + within
+from codec.nearest import nearest
 
 
 def sums_by_index(vectors: Tensor, index: Tensor, size: int) -> tuple[Tensor, Tensor]:

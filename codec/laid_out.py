@@ -14,12 +14,15 @@ Axes: rows [N, I]; matrix [O, I].
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from codec.rows import pad_items, steady_items
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +31,13 @@ class Made:
 
     source: Tensor
     changes: int
-    result: Tensor
+    result: Any
 
 
 _MADE = WeakTensorKeyDictionary()
 
 
-def remembered(weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+def remembered(weight: Tensor, make: Callable[[Tensor], Result]) -> Result:
     """Return `make(weight)`, made anew only if the weight changed; each weight has one `make`."""
     if weight.is_inference():
         return make(weight)  # Changes of such a tensor aren't counted.
@@ -42,7 +45,8 @@ def remembered(weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
     if made is None or made.changes != weight._version or made.source.data_ptr() != weight.data_ptr():
         made = Made(source=weight.detach(), changes=weight._version, result=make(weight))
         _MADE[weight] = made
-    return made.result
+    result: Result = made.result
+    return result
 
 
 def forget() -> None:

@@ -14,7 +14,9 @@ Axes: latents [B, D, L]; codes [B, K, L]; codebooks [K, V, D]; K stages, V entri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +25,10 @@ from torch import Tensor, nn
 from codec.config import QuantizerConfig
 from codec.distributed import sample_rows, sum_over_ranks, world_size
 from codec.health import CodebookHealth, codebook_health, dead_entries
-from codec.kmeans import kmeans, nearest, sums_by_index
+from codec.kmeans import kmeans, sums_by_index
+from codec.laid_out import remembered
+from codec.nearest import nearest, search_tables
+from codec.steady import steady
 
 KMEANS_ITERATIONS = 10
 # A revived code gets this share of the mean use, so that it isn't dead again at once.
@@ -98,9 +103,9 @@ class ResidualVectorQuantizer(nn.Module):
             batch, _, frames = latents.shape
             residual = rows_of_latents(latents)
             codes = []
-            for stage in range(num_quantizers):
-                index = nearest(residual, self.codebooks[stage])
-                residual = residual - self.codebooks[stage][index]
+            for codebook, search in zip(self.codebooks[:num_quantizers], self._searches(residual), strict=False):
+                index = search(residual)
+                residual = residual - codebook.index_select(0, index)
                 codes.append(index.view(batch, frames))
             return torch.stack(codes, dim=1)
 
@@ -125,8 +130,9 @@ class ResidualVectorQuantizer(nn.Module):
         residual = inputs
         quantized = torch.zeros_like(inputs)
         codes, losses, counts, sums = [], [], [], []
-        for stage, codebook in enumerate(self.codebooks.unbind()):
-            index = nearest(residual.detach(), codebook)
+        searches = self._searches(inputs.detach())
+        for stage, (codebook, search) in enumerate(zip(self.codebooks, searches, strict=True)):
+            index = search(residual.detach())
             chosen = codebook[index]
             active = (num_quantizers > stage).to(latents.dtype)
             losses.append(active * (residual - chosen).square().view(batch, -1).mean(1))
@@ -149,6 +155,12 @@ class ResidualVectorQuantizer(nn.Module):
             commitment_loss=torch.stack(losses).sum() / stages,
             codebook_loss=latents.new_zeros(()),
         )
+
+    def _searches(self, residual: Tensor) -> list[Callable[[Tensor], Tensor]]:
+        """Return, by stage, what finds the nearest entries to residuals like this."""
+        if steady(residual):
+            return [table.nearest for table in remembered(self.codebooks, search_tables)]
+        return [partial(nearest, codebook=codebook) for codebook in self.codebooks]
 
     @torch.no_grad()
     def _learn(self, counts: Tensor, sums: Tensor, latents: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Dynamic batching in process: windows of many requests go through a model together, each to the bits it gets alone.
 
-Nobody waits for company that may not come: a call that finds nothing running runs at once, unless a batch of several
-has just ended, whose clients may come again within milliseconds. While something runs, another slot is taken only for
+Nobody waits for company that may not come: a call that finds nothing running runs at once, unless a batch has just
+ended, whose clients may come again within milliseconds. While something runs, another slot is taken only for
 work enough that it pays; less is gathered until the running batch ends. A slot is a thread, since every thread that
 ever ran a model keeps working memory of its own. A batch that fails is run again one by one, so that a bad item fails
 alone.
@@ -34,8 +34,9 @@ MAX_STRETCH = 1.25
 # The share of a whole batch that is worth another slot: threads in Python hinder each other, so few large batches are
 # faster than many small ones side by side.
 WORTH_A_SLOT = 0.25
-# How long after a batch the next waits for as many calls, or for work that is worth a slot. The core isn't idle then:
-# their requests are answered and read.
+# How long after a batch the next waits for all calls that there were then, or for work that is worth a slot. The core
+# isn't idle then: requests are answered and read. Without those that waited, two halves of all short requests would
+# take turns, in batches of half the size.
 GATHER_SECONDS = 0.02
 
 
@@ -55,7 +56,7 @@ class Batcher:
         self._came = threading.Condition(self._lock)
         self._waiting: list[Turn] = []
         self._gathering = False
-        self._last_size, self._last_end = 0, 0.0
+        self._expected, self._last_end = 0, 0.0
 
     @property
     def depth(self) -> int:
@@ -107,7 +108,7 @@ class Batcher:
         """Wait for company that is likely to come, and take a batch."""
         with self._lock:
             left = self._last_end + GATHER_SECONDS - time.monotonic()
-            self._came.wait_for(lambda: len(self._waiting) >= self._last_size or self._is_worth_a_slot(), left)
+            self._came.wait_for(lambda: len(self._waiting) >= self._expected or self._is_worth_a_slot(), left)
             batch = cast("list[Call]", self._take())  # the oldest is one, and their key is a call's
             self._gathering = False
             self._start()
@@ -116,7 +117,8 @@ class Batcher:
     def _finish(self, batch: Sequence[Turn]) -> None:
         with self._lock:
             self._free += 1
-            self._last_size, self._last_end = len(batch), time.monotonic()
+            # Its clients may come again, beside those that wait.
+            self._expected, self._last_end = len(batch) + len(self._waiting), time.monotonic()
             self._start()
         for turn in batch:
             turn.woken.set()

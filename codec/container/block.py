@@ -145,16 +145,18 @@ def _write_block(opening: Opening, block: Block, index: int, message: bytes | No
     """Return a block of what is smaller, its message, of an entropy-coded container, or packed codes."""
     header, frames = opening.header, block.codes.shape[2]
     flags = 0 if frames == header.frames_per_block else SHORT
-    data = pack(block.codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code)
-    if message is not None:
-        if len(message) < len(data) and block.codes.size <= MAX_CODES_PER_BYTE * len(message):
-            data = message
-        else:
-            flags |= PACKED
+    if message is not None and not _pays(message, block.codes.size, header.packed_bytes(frames)):
+        message, flags = None, flags | PACKED
+    data = pack(block.codes.transpose(2, 0, 1).reshape(-1), header.bits_per_code) if message is None else message
     payload = _FRAMES.pack(frames) if flags & SHORT else b""
     payload += block.scales.astype(_SCALE).tobytes() + data
     checksum = _checksum(opening, index, flags, payload)
     return BLOCK_HEADER.pack(BLOCK_MARKER, index % INDEX_MODULUS, flags, len(payload), checksum) + payload
+
+
+def _pays(message: bytes, num_codes: int, packed_bytes: int) -> bool:
+    """Tell whether a message is smaller than packed codes, and readers allocate what its codes take."""
+    return len(message) < packed_bytes and num_codes <= MAX_CODES_PER_BYTE * len(message)
 
 
 def _is_packed(header: Header, flags: int) -> bool:

@@ -10,7 +10,6 @@ that are not at their end; features [N, S, R].
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +42,14 @@ class EntropyCoder:
         mixture, number = self._mixture, np.arange(stages)[:, None]
         # All codes are known, so all contexts are weighed at once: [K, N * F * S], in the order of a message.
         chosen = codes.transpose(2, 0, 3, 1).reshape(stages, -1)
-        features = np.zeros((stages, chosen.shape[1], 3 * mixture.num_features), mixture.dtype)
-        earlier, past = np.split(features, [mixture.num_features], axis=2)
-        np.cumsum(mixture.earlier(number[:-1], chosen[:-1]), axis=0, out=earlier[1:])
+        features = np.zeros((stages, count, frames, streams, 3, mixture.num_features), mixture.dtype)
+        earlier, newer, older = np.moveaxis(features, 4, 0)
+        earlier[1:] = np.cumsum(mixture.earlier(number[:-1], chosen[:-1]), axis=0).reshape(earlier[1:].shape)
         before = mixture.before(number, chosen).sum(axis=0).reshape(count, frames, streams, -1)
-        past[:] = _shifted(before).reshape(chosen.shape[1], -1)
-        found = mixture.locate(number, mixture.weigh(slice(stages), features), chosen)
-        starts, sizes = (part.T.reshape(count, -1).tolist() for part in (found.starts, found.sizes))
-        return map(encode_message, starts, sizes)
+        newer[:, :, 1:], older[:, :, 2:] = before[:, :-1], before[:, :-2]
+        weights = mixture.weigh(slice(stages), features.reshape(*chosen.shape, -1))
+        found = mixture.locate(number, weights, chosen)
+        return map(encode_message, *(part.T.reshape(count, -1) for part in (found.starts, found.sizes)))
 
     def decode(
         self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: Sequence[int]
@@ -88,10 +87,3 @@ class EntropyCoder:
         decoder.finish()
         rows = dict(zip(order, codes, strict=True))
         return [rows[index][:, :, : frames[index]] for index in range(count)]
-
-
-def _shifted(features: NDArray[Any]) -> NDArray[Any]:
-    """Return, for features [N, F, S, R] of frames, those of the frame before and the one before that [N, F, S, 2R]."""
-    frames = features.shape[1]
-    padded = np.pad(features, ((0, 0), (2, 0), (0, 0), (0, 0)))
-    return np.concatenate([padded[:, 1 : 1 + frames], padded[:, :frames]], axis=3)

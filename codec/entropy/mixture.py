@@ -122,9 +122,9 @@ class Mixture:
         distance = logits.astype(np.int32) >> _STEP_BITS
         powers = _POWERS.take(distance, mode="clip")
         # The quotient of integers below 2**27 is never within rounding of an integer that it doesn't reach.
-        powers /= powers.sum(axis=1, keepdims=True) / (1 << MIXTURE_BITS)
-        weights = np.floor(powers).astype(np.float32)
-        weights[rows, best] += (1 << MIXTURE_BITS) - weights.sum(axis=1)
+        powers /= _sums(powers)[:, None] / (1 << MIXTURE_BITS)
+        weights = powers.astype(np.int32).astype(np.float32)
+        weights[rows, best] += (1 << MIXTURE_BITS) - _sums(weights)
         return weights.reshape(shape)
 
     def locate(self, stage: Stage, weights: NDArray[np.float32], codes: NDArray[np.int64]) -> Intervals:
@@ -146,6 +146,11 @@ class Mixture:
         starts = within[rows, member].astype(np.int64)
         ends = within[rows, member + 1].astype(np.int64)
         return Found(group * _GROUP + member, Intervals(starts, ends - starts))
+
+
+def _sums(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums of rows [N, C], in half the time of numpy's own: integers, so the order is no matter."""
+    return np.einsum("nc->n", numbers)
 
 
 def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:

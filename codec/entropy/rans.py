@@ -30,16 +30,20 @@ _STATE_BYTES = 8
 _ROOM_BITS = 64 - PROBABILITY_BITS
 
 
-def encode_message(starts: Sequence[int], sizes: Sequence[int]) -> bytes:
+def encode_message(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> bytes:
     """Return the message of symbols with intervals [start, start + size), each size from 1 to below 2**24."""
+    sizes = sizes[::-1]
+    limits = sizes.astype(np.uint64) << np.uint64(_ROOM_BITS)
+    # The next state is `state // size * 2**24 + state % size + start`, in one division.
+    rests = (1 << PROBABILITY_BITS) - sizes
     state = 1
     words: list[int] = []
-    for start, size in zip(reversed(starts), reversed(sizes), strict=True):
-        if state >= size << _ROOM_BITS:
+    columns = (column.tolist() for column in (starts[::-1], sizes, limits, rests))
+    for start, size, limit, rest in zip(*columns, strict=True):
+        if state >= limit:
             words.append(state & _WORD)
             state >>= _WORD_BITS
-        quotient, rest = divmod(state, size)
-        state = (quotient << PROBABILITY_BITS) + start + rest
+        state += state // size * rest + start
     tail = np.array(words[::-1], "<u4").tobytes()
     return state.to_bytes((state.bit_length() + 7) // 8, "little") + tail
 

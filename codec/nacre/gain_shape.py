@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig
+from codec.laid_out import columns_of, product, remembered
 from codec.nacre.bands import band_means, band_spread
 from codec.nacre.config import NacreConfig
 from codec.nacre.mdct import mdct_basis, mdst_basis
+from codec.steady import steady
 
 # The first three are part of every package: changed, its weights would mean something else.
 # Power at which a band counts as silent: that of white noise 80 dB under full scale.
@@ -51,9 +53,15 @@ class GainShapeAnalysis(nn.Module):
         """Map frames [B, L, C, N] to levels [B, L, C, M], in log power, and shape [B, L, C, K]."""
         with torch.autocast(frames.device.type, enabled=False):
             # Frames overlap in memory: as they are, torch would multiply them one by one.
-            cosines, sines = (frames.float().contiguous() @ self.basis).chunk(2, dim=-1)
+            cosines, sines = self._transform(frames.float().contiguous()).chunk(2, dim=-1)
             levels = ((cosines.square() + sines.square()) / 2 @ self.means + FLOOR).log()
             return levels, cosines * torch.exp(-_log_gain(levels) @ self.spread)
+
+    def _transform(self, frames: Tensor) -> Tensor:
+        if not steady(frames):
+            return frames @ self.basis
+        rows = product(frames.flatten(0, -2), remembered(self.basis, columns_of), None)
+        return rows.unflatten(0, frames.shape[:-1])
 
 
 class GainShapeSynthesis(nn.Module):

@@ -122,8 +122,8 @@ MESSAGE = "c3b10ffb1e6a2931e4adf0a931dbdbb306b6666dd7df8c9b47388d6a7a0e4d3a8cc8"
 
 
 def test_a_message_costs_little_more_than_its_information():
-    sizes = [1 << 12] * 20
-    message = encode_message([5 << 12] * 20, sizes)
+    sizes = np.full(20, 1 << 12)
+    message = encode_message(5 * sizes, sizes)
     assert 20 * 12 / 8 <= len(message) <= 20 * 12 / 8 + 1
 
 

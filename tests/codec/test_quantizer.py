@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from codec.config import QuantizerConfig
-from codec.kmeans import nearest
+from codec.nearest import nearest, search_tables
 from codec.quantizer import ResidualVectorQuantizer, rows_of_latents
 
 CONFIG = QuantizerConfig(num_quantizers=3, codebook_size=16, ema_decay=0.9, dead_share=0.05)
@@ -128,3 +128,17 @@ def test_nearest_is_the_first_of_the_nearest(size):
     vectors = torch.randint(-3, 4, (200, 3), generator=generator).float()
     expected = torch.cdist(vectors.double(), centroids.double()).square().round().argmin(1)
     assert torch.equal(nearest(vectors, centroids), expected)
+    assert torch.equal(search_tables(centroids[None])[0].nearest(vectors), expected)
+
+
+def test_inference_follows_codebooks_that_change():
+    """It searches them as they were laid out once, until they change."""
+    quantizer, z = make_quantizer().eval(), latents(1)
+    for _ in range(2):
+        expected = quantizer.encode(z, 3)
+        with torch.inference_mode():
+            assert torch.equal(quantizer.encode(z, 3), expected)
+            assert torch.equal(quantizer(z, full()).codes, expected)
+        quantizer.train()(latents(2), full())
+        quantizer.eval()
+    assert not torch.equal(quantizer.encode(z, 3), expected)

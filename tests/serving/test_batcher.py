@@ -178,24 +178,26 @@ def test_another_slot_is_taken_only_for_work_enough(codec):
     assert sorted(gate.sizes) == [1, 3]
 
 
-def test_after_several_the_next_wait_for_as_many(codec, monkeypatch):
+def test_after_a_batch_the_next_waits_for_all_that_there_were(codec, monkeypatch):
     monkeypatch.setattr(batcher_module, "GATHER_SECONDS", 20.0)
     gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=100_000, metrics=Metrics())
-    calls = [
-        lambda seed=seed: batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
-        for seed in range(4)
-    ]
-    together(gate, batcher, calls)
-    assert gate.sizes == [1, 3]
-    with ThreadPoolExecutor(3) as threads:
-        again = [threads.submit(call) for call in calls[:2]]
+
+    def call(seed):
+        return batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
+
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(call, 0)]
+        assert gate.entered.wait(20)
+        running += [threads.submit(call, seed) for seed in (1, 2)]
         while batcher.depth < 2:
             time.sleep(0.001)
+        gate.opened.set()
+        running[0].result(10)
         time.sleep(0.1)
-        assert gate.sizes == [1, 3]
-        again.append(threads.submit(calls[2]))
-        assert [future.result(10).shape for future in again] == [codec.encode(audio(1000)).shape] * 3
-    assert gate.sizes == [1, 3, 3]
+        assert gate.sizes == [1], "two wait for the third, which has just been answered"
+        running.append(threads.submit(call, 3))
+        assert [future.result(10).shape for future in running] == [codec.encode(audio(1000)).shape] * 4
+    assert gate.sizes == [1, 3]
 
 
 def test_work_enough_waits_for_nobody(codec, monkeypatch):
