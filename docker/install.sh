@@ -28,4 +28,5 @@ else
 fi
 echo "installing the rest"
 pip --constraint constraints.txt uv
-"$python" -m uv pip install --quiet --python "$python" --constraint constraints.txt "$@"
+# Compiled now: whoever can't write bytecode later, as in an image, would compile everything at each start, for seconds.
+"$python" -m uv pip install --quiet --compile-bytecode --python "$python" --constraint constraints.txt "$@"
