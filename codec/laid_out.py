@@ -66,9 +66,15 @@ def columns_of(weight: Tensor) -> Tensor:
 
 def product(rows: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     """Map rows [N, I] to [N, O] by a matrix that was laid out, each row to the same bits whatever N is."""
-    enough = pad_items(rows, steady_items(len(rows), 1))
+    enough = pad_items(rows, _few_numbers(steady_items(len(rows), 1)))
     mapped: Tensor = torch.ops.mkldnn._linear_pointwise(enough, matrix, bias, "none", [], "")
     return mapped[: len(rows)]
+
+
+def _few_numbers(rows: int) -> int:
+    """Return one of few numbers that is at least `rows`: for each, oneDNN compiles a product, and keeps it."""
+    step = 8 if rows <= 64 else 16 if rows <= 256 else 32
+    return -(-rows // step) * step
 
 
 def _lay_out(matrix: Tensor) -> Tensor:

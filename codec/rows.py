@@ -10,7 +10,6 @@ Axes: audio [B, C, T]; rows are B * L.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 ROWS_PER_THREAD = 8
@@ -30,4 +29,4 @@ def steady_items(items: int, frames: int) -> int:
 def pad_items(tensor: Tensor, items: int) -> Tensor:
     """Append zero items to [B, ...] until there are `items`."""
     missing = items - tensor.shape[0]
-    return F.pad(tensor, (0, 0) * (tensor.dim() - 1) + (0, missing)) if missing else tensor
+    return torch.cat([tensor, tensor.new_zeros(missing, *tensor.shape[1:])]) if missing else tensor

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.nacre.config import NacreConfig
-from codec.steady import SteadyLinear
+from codec.steady import SteadyConv1d, SteadyLinear
 
 LAYER_SCALE = 0.1
 
@@ -26,7 +26,7 @@ class ConvNeXtBlock(nn.Module):
         width, kernel_size, expansion = network.width, network.kernel_size, network.expansion
         self.memory = kernel_size - 1 if network.causal else 0
         padding = 0 if network.causal else kernel_size // 2
-        self.depthwise = nn.Conv1d(width, width, kernel_size, groups=width, padding=padding)
+        self.depthwise = SteadyConv1d(width, width, kernel_size, groups=width, padding=padding)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.expand = SteadyLinear(width, expansion * width)
         self.project = SteadyLinear(expansion * width, width)
