@@ -146,8 +146,9 @@ def test_parts_that_are_none(nacre, archive, tmp_path, part):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_in_order_and_another_run_goes_on(run, start, clips, tmp_path, number):
     target = tmp_path / "out"
-    process = start(clips, target, "--num-quantizers", 2)
-    wait_for(lambda: len(list(target.glob("*.nac"))) > 9, process)
+    process = start(clips, target, "--num-quantizers", 2, "--workers", 1)
+    # A worker is given sixteen at most before it is heard.
+    wait_for(lambda: len(list(target.glob("*.nac"))) > 20, process)
     os.killpg(process.pid, number)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 1
@@ -155,9 +156,8 @@ def test_a_signal_stops_in_order_and_another_run_goes_on(run, start, clips, tmp_
     assert "Traceback" not in stderr
     assert not list(target.rglob(".nacre-tmp-*"))
     assert not (target / ".nacre" / "scratch").exists()
-    done = len(list(target.glob("*.nac")))
-    assert 3 < done < 40  # outputs that nobody had heard of yet were taken back
-    assert run(clips, target).unchanged > 0
+    assert len(list(target.glob("*.nac"))) < 40
+    assert run(clips, target).unchanged > 4
     run(clips, tmp_path / "clean")
     assert tree(target) == tree(tmp_path / "clean")
 
