@@ -25,6 +25,7 @@ from serving.jobs.packages import PackageConverter
 from serving.jobs.runner import JobRunner
 from serving.jobs.store import JobStore
 from serving.limits import ServiceLimits
+from serving.memory import MemoryTrimmer
 from serving.observe.directory import use_directory
 from serving.observe.tracing import start_tracing, stop_tracing
 from serving.streams.keepalive import drop_ping_deadline
@@ -41,6 +42,7 @@ class Assembly:
     engine: Engine
     jobs: JobStore
     runner: JobRunner
+    trimmer: MemoryTrimmer
     api: ASGIApp
     board: LoadBoard | None
 
@@ -54,6 +56,7 @@ class Assembly:
         self.engine.load(*served_references())
         self.engine.models.follow()
         self.runner.start()
+        self.trimmer.start()
         # What is there now stays: looking through all of it would stop every request for a fifth of a second.
         gc.collect()
         gc.freeze()
@@ -62,6 +65,7 @@ class Assembly:
     def close(self) -> None:
         """Drop what waits, and give a job that isn't finished back."""
         self.runner.stop()
+        self.trimmer.stop()
         self.engine.close()
         self.jobs.close()
         stop_tracing()
@@ -88,6 +92,7 @@ def assembled() -> Assembly:
         engine=engine,
         jobs=jobs,
         runner=JobRunner(jobs, converter, on_finish=engine.metrics.count_finished_job),
+        trimmer=MemoryTrimmer(),
         api=api if board is None else BalanceMiddleware(api, board),
         board=board,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -50,7 +51,10 @@ async def _read(request: Request, limits: ServiceLimits) -> Upload:
     stream = capped(request, limits.max_body_bytes)
     if is_form(request):
         return await _read_form(request, stream)
-    return Upload(data=b"".join([chunk async for chunk in stream]))
+    data = io.BytesIO()
+    async for chunk in stream:
+        data.write(chunk)
+    return Upload(data=data.getvalue())
 
 
 async def _read_form(request: Request, stream: AsyncGenerator[bytes, None]) -> Upload:
