@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from codec.audio import AudioLimits
+from codec.compress_blocks import Progress
 from serving.transcode.entry import Entry
 from serving.transcode.settings import Settings
 
 # A file that takes constant memory may be this long.
 MAX_SECONDS = 100 * 3600.0
+# How often it is told of a file how far it is.
+ADVANCE_SECONDS = 1.0
 
 # Files that a worker works on at once. On a CPU short files are faster together: most of what decoding them takes, the
 # entropy coding, takes hardly longer for many. A GPU wants many windows, and those of one file follow each other.
@@ -71,7 +76,7 @@ class Advance:
     @property
     def share(self) -> float:
         """How much of the file is done, from 0 to 1."""
-        return self.seconds / self.all_seconds if self.all_seconds else 1.0
+        return min(1.0, self.seconds / self.all_seconds) if self.all_seconds else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +97,18 @@ class Outcome:
 
 # What a worker tells of its tasks.
 News = Advance | Outcome
+# Told of a task, while it goes on.
+Tell = Callable[[Advance], None]
+
+
+def advancing(source: str, tell: Tell) -> Progress:
+    """Return what tells how far a task is, now and then."""
+    due = time.monotonic() + ADVANCE_SECONDS
+
+    def progress(seconds: float, all_seconds: float) -> None:
+        nonlocal due
+        if (now := time.monotonic()) >= due:
+            due = now + ADVANCE_SECONDS
+            tell(Advance(source=source, seconds=seconds, all_seconds=all_seconds))
+
+    return progress

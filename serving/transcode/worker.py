@@ -7,7 +7,6 @@ windows of different files where that is faster, and gives each the bits it gets
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from serving.transcode.digest import content_sha256
 from serving.transcode.output import BlockedError, Content, OutputMaker, UnusableError
 from serving.transcode.reason import explain
 from serving.transcode.sources.opening import EntryOpener
-from serving.transcode.work import Advance, Job, News, Outcome, Task
+from serving.transcode.work import Job, News, Outcome, Task, advancing
 
 # Files that are fetched, checked or written while others are worked on.
 FILES_BESIDE = 6
@@ -32,8 +31,6 @@ FILES_BESIDE = 6
 CPU_WINDOWS, GPU_WINDOWS = 1, 16
 # On a CPU, longer files are worked on one at a time: hours of codes take hundreds of megabytes.
 LONG_SECONDS = 600.0
-# How often a worker tells of a file how far it is.
-ADVANCE_SECONDS = 1.0
 
 _Opened = tuple[Path | BinaryIO, dict[str, str]]
 _AllNews = SimpleQueue[News | BaseException | None]
@@ -100,7 +97,7 @@ class Worker:
                 opened = self._try_open(task, stack)
             if isinstance(opened, Exception):
                 return _failed(task, opened)
-            return self._do(task, *opened, _progress(task, told))
+            return self._do(task, *opened, advancing(task.entry.name, told.put))
 
     def _try_open(self, task: Task, stack: ExitStack) -> _Opened | Exception:
         try:
@@ -137,19 +134,6 @@ class Worker:
             if not self._windowed:
                 stack.enter_context(self._batcher.alone())
             yield
-
-
-def _progress(task: Task, told: _AllNews) -> Progress:
-    """Return what tells how far a task is, now and then."""
-    due = time.monotonic() + ADVANCE_SECONDS
-
-    def tell(seconds: float, all_seconds: float) -> None:
-        nonlocal due
-        if (now := time.monotonic()) >= due:
-            due = now + ADVANCE_SECONDS
-            told.put(Advance(source=task.entry.name, seconds=seconds, all_seconds=all_seconds))
-
-    return tell
 
 
 def _failed(task: Task, error: Exception) -> Outcome:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.compress_blocks import Progress
 from codec.errors import NacreError
 from codec.weights import LoadedPackage, load_package
 from serving.transcode.verify.excerpt import Excerpt, make_excerpt
@@ -13,15 +18,20 @@ from serving.transcode.verify.finding import MEASURES, SI_SDR, VISQOL, Finding, 
 from serving.transcode.verify.items import CheckJob, Item
 from serving.transcode.verify.quality import Quality, Score, measure
 from serving.transcode.verify.sides import Sound, opened_sides
+from serving.transcode.work import Tell, advancing
 
 
-def check_item(job: CheckJob, item: Item) -> Finding:
-    """Return what the checks of a file find; whatever is wrong with it is its `reason`."""
+def check_item(job: CheckJob, item: Item, tell: Tell) -> Finding:
+    """Return what the checks of a file find; whatever is wrong with it is its `reason`.
+
+    `tell` is told how far it is.
+    """
     finding = Finding(source=item.source.name, output=item.output.name, status="failed")
     model = _model(job.package)
     try:
         with opened_sides(item, job.scratch) as (source, output):
             original, decoded = source.sound(model, job.limits), output.sound(model, job.limits)
+            decoded = _watched(decoded, advancing(item.source.name, tell))
             coded = source if item.decode else output
             if not item.decode and decoded.made_from not in (None, item.source_sha256):
                 return replace(finding, reason="its output says that it was made from another file: transcode again")
@@ -48,6 +58,19 @@ def cut_excerpt(job: CheckJob, found: tuple[Item, Finding]) -> Excerpt | None:
 @cache
 def _model(package: Path) -> LoadedPackage:
     return load_package(package)
+
+
+def _watched(sound: Sound, progress: Progress) -> Sound:
+    """Return the same sound, of which `progress` is told how much was taken."""
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        taken = 0
+        for block in sound.blocks:
+            yield block
+            taken += block.shape[1]
+            progress(taken / sound.sample_rate, sound.num_samples / sound.sample_rate)
+
+    return replace(sound, blocks=blocks())
 
 
 def _compared(job: CheckJob, finding: Finding, original: Sound, decoded: Sound, coded_bytes: int) -> Finding:

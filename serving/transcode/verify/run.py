@@ -34,7 +34,7 @@ from serving.transcode.verify.pool import Runner
 from serving.transcode.verify.repair import repair
 from serving.transcode.verify.report import write_lines, write_page
 from serving.transcode.verify.summary import Summary
-from serving.transcode.work import MAX_SECONDS
+from serving.transcode.work import MAX_SECONDS, Advance
 
 # What lies beside outputs.
 _OTHERS = frozenset({MANIFEST, SOURCE_SUMS, OUTPUT_SUMS})
@@ -90,6 +90,8 @@ class _Run:
         self._catalogue = catalogue
         self._target = finished_target(order.target)
         self._place = open_place(self._target)
+        # What is being checked: bytes of sources, by name.
+        self._sizes: dict[str, int] = {}
         self._job = CheckJob(
             package=order.package,
             floors=order.floors,
@@ -102,14 +104,31 @@ class _Run:
         self._read_manifest()
         self._look_at_target()
         self._tally.begin_work()
-        for item, finding in self._runner.run(partial(check_item, self._job), self._items()):
-            self._put(finding or _lost(item), item.source)
+        for item, finding in self._check(self._items()):
+            self._put(finding, item.source)
         self._find_others()
         if self._order.repair_quantizers is not None:
             self._repair(self._order.repair_quantizers)
         self._check_wholes()
         self._tally.stage = "reporting"
         return self._report()
+
+    def _check(self, items: Iterator[Item]) -> Iterator[tuple[Item, Finding]]:
+        """Yield items with what is found, and show how far those are that take long."""
+
+        def noted() -> Iterator[Item]:
+            for item in items:
+                self._sizes[item.source.name] = item.source.size
+                yield item
+
+        for item, finding in self._runner.run(partial(check_item, self._job), noted(), self._advance):
+            del self._sizes[item.source.name]
+            self._tally.take_back(item.source.name)
+            yield item, finding or _lost(item)
+
+    def _advance(self, advance: Advance) -> None:
+        num_bytes = self._sizes[advance.source] * advance.share
+        self._tally.advance(advance.source, num_bytes=num_bytes, seconds=advance.seconds)
 
     def _read_manifest(self) -> None:
         with open_file(self._place.locate(MANIFEST)) as file:
@@ -224,12 +243,12 @@ class _Run:
         self._look_at_target()
         refresh(self._order.target)
         items = (item for name in names for item, _ in self._checked(self._catalogue.finding(name)))
-        for item, finding in self._runner.run(partial(check_item, self._job), items):
+        for item, finding in self._check(items):
             before = self._catalogue.finding(item.source.name)
             repaired = Before(
                 measured_kbps=before.measured_kbps or 0.0, si_sdr_db=before.si_sdr_db, visqol=before.visqol
             )
-            self._catalogue.put(replace(finding or _lost(item), repaired=repaired), item.source)
+            self._catalogue.put(replace(finding, repaired=repaired), item.source)
         for finding in self._catalogue.findings(below=True):
             record, _ = self._catalogue.checked(finding)
             self._tally.done -= 1
@@ -248,7 +267,7 @@ class _Run:
         if (folder := self._order.report) is not None:
             worst = summary.worst()
             pairs = (pair for finding in worst for pair in self._checked(finding))
-            cut = self._runner.run(partial(cut_excerpt, self._job), pairs)
+            cut = self._runner.run(partial(cut_excerpt, self._job), pairs, self._advance)
             excerpts = {finding.name: excerpt for (_, finding), excerpt in cut}
             write_lines(folder, self._catalogue.findings())
             title = f"Verification of {self._order.target}"

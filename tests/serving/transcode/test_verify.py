@@ -18,6 +18,7 @@ from serving.transcode.coordinator import transcode
 from serving.transcode.engines.inline import InlineEngine
 from serving.transcode.order import Order
 from serving.transcode.settings import Settings
+from serving.transcode.tally import Tally
 from serving.transcode.verify.bagging import bag_transcode, write_checksums
 from serving.transcode.verify.finding import Floors
 from serving.transcode.verify.pool import Here
@@ -57,7 +58,7 @@ def run_transcode(model, package, archive, tmp_path):
 
 @pytest.fixture
 def run_verify(model, package, archive, tmp_path):
-    def run(source=archive, target=tmp_path / "out", floors=None, package=package, engine=None, **changes):
+    def run(source=archive, target=tmp_path / "out", floors=None, package=package, engine=None, tally=None, **changes):
         order = VerifyOrder(
             source=str(source),
             target=str(target),
@@ -67,7 +68,7 @@ def run_verify(model, package, archive, tmp_path):
             report=tmp_path / "report",
             **changes,
         )
-        return verify(order, Here(), engine or InlineEngine(model))
+        return verify(order, Here(), engine or InlineEngine(model), tally)
 
     return run
 
@@ -126,6 +127,26 @@ def test_a_report_is_the_same_again_and_stands_alone(run_transcode, run_verify, 
     assert set(re.findall(r'(?:src|href)="([^:"]*):', page)) == {"data"}
     assert "<svg" in page
     assert "prefers-color-scheme: dark" in page
+
+
+def test_a_file_is_seen_to_advance(run_transcode, run_verify, archive, make_audio, monkeypatch):
+    (archive / "a.wav").write_bytes(make_audio(seconds=25))
+    run_transcode()
+    monkeypatch.setattr("serving.transcode.work.ADVANCE_SECONDS", 0)
+    tally, told = Tally(), []
+    advance = tally.advance
+
+    def noted(source, *, num_bytes, seconds):
+        advance(source, num_bytes=num_bytes, seconds=seconds)
+        told.append((source, num_bytes, tally.audio_seconds_so_far))
+
+    monkeypatch.setattr(tally, "advance", noted)
+    assert run_verify(tally=tally).num_failures == 0
+    long = [(num_bytes, seconds) for source, num_bytes, seconds in told if source == "a.wav"]
+    assert len(long) > 2
+    assert long == sorted(set(long))
+    assert long[-1][0] == (archive / "a.wav").stat().st_size
+    assert tally.audio_seconds_so_far == tally.audio_seconds
 
 
 def alter_output(archive, target):

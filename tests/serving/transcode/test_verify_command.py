@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from serving.transcode.verify.command import bag, checksums, verify
 from serving.transcode.verify.pool import Pool
+from serving.transcode.work import Advance
 
 
 @pytest.fixture
@@ -66,15 +68,36 @@ def test_ctrl_c_ends_all_processes_and_reports_nothing(transcoded, package):
     assert not report.exists()
 
 
+def divide(item, tell):
+    """What processes do in the tests below: tell how far they are, and divide, or vanish."""
+    name, told, divisor = item
+    for seconds in told:
+        tell(Advance(source=name, seconds=seconds, all_seconds=4.0))
+    if divisor is None:
+        os._exit(3)
+    return 12 / divisor
+
+
 def test_what_kills_its_process_is_lost_alone():
-    """A process evaluates each item; one of them makes it vanish."""
-    items = ["1 + 1", "__import__('os')._exit(3)", "2 + 2", "3 + 3", "4 + 4"]
+    items = [("a", (), 1), ("b", (1,), None), ("c", (), 2), ("d", (), 3), ("e", (), 4)]
+    told = []
     with Pool(2) as pool:
-        results = dict(pool.run(eval, iter(items)))
-        assert results == {"1 + 1": 2, items[1]: None, "2 + 2": 4, "3 + 3": 6, "4 + 4": 8}
-        assert dict(pool.run(eval, iter(["5 + 5"]))) == {"5 + 5": 10}
+        assert dict(pool.run(divide, iter(items), told.append)) == dict(zip(items, (12, None, 6, 4, 3), strict=True))
+        assert {advance.source for advance in told} == {"b"}
+        assert list(pool.run(divide, iter([("f", (), 6)]), told.append)) == [(("f", (), 6), 2)]
         with pytest.raises(ZeroDivisionError):
-            list(pool.run(eval, iter(["1 / 0"])))
+            list(pool.run(divide, iter([("g", (), 0)]), told.append))
+
+
+def test_how_far_calls_are_is_told_before_their_results():
+    too_long = "long" * 2000  # told in more bytes than go into the pipe as one
+    items = [*((f"{number}", (1, 2), 1) for number in range(50)), (too_long, (3,), 1)]
+    happened = []
+    with Pool(2) as pool:
+        for item, _ in pool.run(divide, iter(items), lambda told: happened.append((told.source, told.share))):
+            happened.append((item[0], 1.0))
+    shares = {name: [share for other, share in happened if other == name] for name, _, _ in items}
+    assert shares == {name: [0.25, 0.5, 1.0] for name, _, _ in items} | {too_long: [1.0]}
 
 
 def test_without_visqol_its_floor_is_refused(transcoded, package, monkeypatch):
