@@ -26,8 +26,10 @@ ENCODE = f"/v1/encode?bitrate_kbps={BITRATE_KBPS}"
 RATE = 16_000
 ENCODEC_RATE = 24_000
 # Rounds by the length of clips in seconds, and how many times longer than others their loads are.
-ROUNDS = {0.5: 7, 5.0: 7, 60.0: 3}
+ROUNDS = {0.5: 7, 5.0: 7, 60.0: 5}
 LONGER = {0.5: 1, 5.0: 1, 60.0: 4}  # every client has several answers
+# Of loads of the usual length: until each client's first request, which all come at once, is answered.
+WARM_UP = 1.0
 OURS, ONE, MODEL, ENCODEC = "nacre", "nacre, one client", "the model alone", "encodec_handler"
 CODES = "the same to codes only"
 OTHERS = ("plain_handler", "litserve", ENCODEC)
@@ -49,12 +51,18 @@ def write_clips(folder: Path, rate: int) -> dict[float, Path]:
 
 
 def load(
-    url: str, *files: Path, clients: int = CLIENTS, rate: float | None = None, seconds: float, form: bool = False
+    url: str,
+    *files: Path,
+    clients: int = CLIENTS,
+    rate: float | None = None,
+    seconds: float,
+    warm_up: float = WARM_UP,
+    form: bool = False,
 ) -> Row:
     """Return what benchmarks/load.py measures."""
     words = [sys.executable, str(ROOT / "benchmarks" / "load.py"), url, *map(str, files)]
     words += ["--clients", str(clients)] if rate is None else ["--rate", str(rate)]
-    words += ["--seconds", str(seconds), "--warm-up", "1", *(["--form"] if form else [])]
+    words += ["--seconds", str(seconds), "--warm-up", str(warm_up), *(["--form"] if form else [])]
     result: Row = json.loads(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return result
 
@@ -88,9 +96,9 @@ def throughput(package: Path, folder: Path, seconds: float) -> tuple[dict[str, A
                 for name, (_, _, path, files) in programs.items():
                     if (name, length) == ONCE and number:
                         continue
-                    url, form, spent = running[name][0] + path, name == "litserve", seconds * LONGER[length]
+                    url, form, longer = running[name][0] + path, name == "litserve", LONGER[length]
                     with others(name):
-                        row = load(url, files[length], seconds=spent, form=form)
+                        row = load(url, files[length], seconds=longer * seconds, warm_up=longer * WARM_UP, form=form)
                     rows.setdefault((name, length), []).append(row)
                 if length == 5.0:
                     with others(OURS):
