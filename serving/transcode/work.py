@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from codec.audio import AudioLimits
-from codec.compress_blocks import Progress
 from serving.transcode.entry import Entry
 from serving.transcode.settings import Settings
+
+if TYPE_CHECKING:
+    from codec.compress_blocks import Progress
 
 # A file that takes constant memory may be this long.
 MAX_SECONDS = 100 * 3600.0

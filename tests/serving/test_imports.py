@@ -15,7 +15,18 @@ def modules_after(code):
 
 
 @pytest.mark.parametrize(
-    "module", ["serving", "serving.app", "serving.engine", "serving.commands", "serving.jobs.runner"]
+    "module",
+    [
+        "serving",
+        "serving.app",
+        "serving.engine",
+        "serving.commands",
+        "serving.jobs.runner",
+        "serving.transcode.coordinator",
+        "serving.transcode.engines.local",
+        "serving.transcode.verify.pool",
+        "serving.transcode.verify.run",
+    ],
 )
 def test_modules_without_torch(module):
     loaded = modules_after(f"import {module}")
