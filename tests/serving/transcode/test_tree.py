@@ -77,7 +77,7 @@ def test_long_files_go_one_at_a_time_and_short_ones_beside_them(run, tmp_path, m
 
 @pytest.mark.parametrize("settings", [ENCODE, DECODE])
 def test_files_under_way_count(run, model, tmp_path, make_audio, monkeypatch, settings):
-    monkeypatch.setattr(worker, "ADVANCE_SECONDS", 0.0)
+    monkeypatch.setattr("serving.transcode.work.ADVANCE_SECONDS", 0)
     (source := tmp_path / "source").mkdir()
     (source / "a.wav").write_bytes(make_audio(seconds=30))
     if settings.decode:
