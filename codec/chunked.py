@@ -27,6 +27,7 @@ from codec.errors import CapabilityError
 from codec.model import Codec
 from codec.streaming import Stream
 
+# Neighbours are coded twice, so long windows are faster; short ones take less memory, and let others go between.
 WINDOW_FRAMES = 1024
 
 
@@ -40,7 +41,14 @@ class _Window:
 
 
 class WindowCoder(Protocol):
-    """What codes windows by a codec's rules: the codec itself, or a queue that joins the windows of many callers."""
+    """What codes windows by a codec's rules as the codec itself does: a queue that joins the windows of many callers.
+
+    `window_frames` is how long it wants them.
+    """
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of a window, without its neighbours."""
 
     def encode(self, audio: Tensor, *, num_quantizers: int, denoise: bool) -> Tensor:
         """Encode audio [B, C, T] to codes [B, K, L]."""
@@ -56,18 +64,19 @@ def encode_chunked(
     num_quantizers: int | None = None,
     bitrate_kbps: float | None = None,
     denoise: bool = False,
-    window_frames: int = WINDOW_FRAMES,
+    window_frames: int | None = None,
     through: WindowCoder | None = None,
 ) -> Iterator[Tensor]:
     """Encode audio that comes as blocks [B, C, any length]; yield its codes as [B, K, any L].
 
-    Windows go `through` another coder if one is given; what is coded as a stream never does.
+    Windows go `through` another coder if one is given, which then chooses their length unless `window_frames` does;
+    what is coded as a stream never does.
 
     Raises:
         BitrateError: The codec has no such bitrate or number of quantizers.
         CapabilityError: The codec's networks reach over the whole file, or it was not built to denoise.
     """
-    check(window_frames >= 1, "window_frames", window_frames, "at least 1")
+    window_frames = _window_frames(window_frames, through)
     _check_family(codec.config)
     hop, stages = codec.config.hop_length, codec.config.resolve_num_quantizers(num_quantizers, bitrate_kbps)
     context = codec.config.network.encoder_context(hop)
@@ -81,19 +90,20 @@ def decode_chunked(
     codec: Codec,
     blocks: Iterable[Tensor],
     *,
-    window_frames: int = WINDOW_FRAMES,
+    window_frames: int | None = None,
     through: WindowCoder | None = None,
 ) -> Iterator[Tensor]:
     """Decode codes that come as blocks [B, K, any length]; yield the audio as [B, C, any T].
 
-    Windows go `through` another coder if one is given; what is coded as a stream never does.
+    Windows go `through` another coder if one is given, which then chooses their length unless `window_frames` does;
+    what is coded as a stream never does.
 
     All blocks together give `L * hop_length` samples; the caller cuts the last hop to the length it knows.
 
     Raises:
         CapabilityError: The codec's networks reach over the whole file.
     """
-    check(window_frames >= 1, "window_frames", window_frames, "at least 1")
+    window_frames = _window_frames(window_frames, through)
     _check_family(codec.config)
     context = codec.config.network.decoder_context(codec.config.hop_length)
     if context is None:
@@ -114,6 +124,13 @@ def goes_in_windows(config: CodecConfig) -> bool:
     return not can_chunk(config) or config.network.encoder_context(config.hop_length) is not None
 
 
+def _window_frames(wanted: int | None, through: WindowCoder | None) -> int:
+    if wanted is None:
+        return WINDOW_FRAMES if through is None else through.window_frames
+    check(wanted >= 1, "window_frames", wanted, "at least 1")
+    return wanted
+
+
 def _check_family(config: CodecConfig) -> None:
     if not can_chunk(config):
         raise CapabilityError(
@@ -122,7 +139,7 @@ def _check_family(config: CodecConfig) -> None:
 
 
 def _encode_windows(
-    coder: WindowCoder, windows: Iterable[_Window], hop: int, stages: int, denoise: bool
+    coder: Codec | WindowCoder, windows: Iterable[_Window], hop: int, stages: int, denoise: bool
 ) -> Iterator[Tensor]:
     for window in windows:
         start = window.start // hop
@@ -130,7 +147,7 @@ def _encode_windows(
         yield codes[..., start : start - (-window.size // hop)]
 
 
-def _decode_windows(coder: WindowCoder, windows: Iterable[_Window], hop: int) -> Iterator[Tensor]:
+def _decode_windows(coder: Codec | WindowCoder, windows: Iterable[_Window], hop: int) -> Iterator[Tensor]:
     for window in windows:
         yield coder.decode(window.content)[..., window.start * hop : (window.start + window.size) * hop]
 

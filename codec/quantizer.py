@@ -28,6 +28,7 @@ from codec.health import CodebookHealth, codebook_health, dead_entries
 from codec.kmeans import kmeans, sums_by_index
 from codec.laid_out import remembered
 from codec.nearest import nearest, search_tables
+from codec.pieces import map_pieces
 from codec.steady import steady
 
 KMEANS_ITERATIONS = 10
@@ -101,13 +102,19 @@ class ResidualVectorQuantizer(nn.Module):
         """Map latents [B, D, L] to codes [B, num_quantizers, L], int64."""
         with torch.autocast(latents.device.type, enabled=False):
             batch, _, frames = latents.shape
-            residual = rows_of_latents(latents)
-            codes = []
-            for codebook, search in zip(self.codebooks[:num_quantizers], self._searches(residual), strict=False):
-                index = search(residual)
-                residual = residual - codebook.index_select(0, index)
-                codes.append(index.view(batch, frames))
-            return torch.stack(codes, dim=1)
+            rows = rows_of_latents(latents)
+            searches = self._searches(rows)[:num_quantizers]
+            codes = map_pieces(partial(self._encode_rows, searches=searches), rows, self.config.codebook_size)
+            return codes.view(batch, frames, -1).transpose(1, 2).contiguous()
+
+    def _encode_rows(self, residual: Tensor, searches: list[Callable[[Tensor], Tensor]]) -> Tensor:
+        """Map rows [N, D] to codes [N, K], a stage for each search."""
+        codes = []
+        for codebook, search in zip(self.codebooks, searches, strict=False):
+            index = search(residual)
+            residual = residual - codebook.index_select(0, index)
+            codes.append(index)
+        return torch.stack(codes, dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Map codes [B, K, L], K at most the configured number, to quantized [B, D, L]."""

@@ -22,6 +22,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from codec.chunked import WINDOW_FRAMES
 from codec.model import Codec
 from codec.nacre.decoder import Decoder
 from codec.nacre.encoder import Encoder
@@ -199,6 +200,7 @@ class BatchedCodec:
     codec: Codec
     batcher: Batcher
     cancelled: threading.Event
+    window_frames: int = WINDOW_FRAMES
 
     def encode(self, audio: Tensor, *, num_quantizers: int, denoise: bool) -> Tensor:
         """Encode as `Codec.encode`."""

@@ -21,7 +21,7 @@ from codec.container.section import write_section
 from codec.metadata import Metadata
 
 # Blocks that are entropy-coded side by side, which is several times as fast.
-_TOGETHER = 64
+_TOGETHER = 256
 
 
 class ContainerWriter:

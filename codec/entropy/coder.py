@@ -9,17 +9,17 @@ that are not at their end; features [N, S, R].
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codec.entropy.mixture import Mixture
-from codec.entropy.rans import MessageDecoder, encode_message
+from codec.entropy.rans import MessageDecoder, encode_messages
 from codec.entropy.tables import EntropyTables
 
 # Weighed at once: what that takes stays in a cache.
-_CONTEXTS = 512
+_CONTEXTS = 1200
 
 
 class EntropyCoder:
@@ -34,10 +34,11 @@ class EntropyCoder:
     def encode(self, codes: NDArray[np.int64]) -> list[bytes]:
         """Return the messages of N blocks' codes [N, S, K, F], each within the codebook, K at most the tables'."""
         step = max(1, _CONTEXTS // max(1, codes[:1].size))
-        parts = (codes[start : start + step] for start in range(0, len(codes), step))
-        return [message for part in parts for message in self._encode(part)]
+        parts = [self._locate(codes[start : start + step]) for start in range(0, len(codes), step)]
+        return encode_messages(*map(np.concatenate, zip(*parts, strict=True))) if parts else []
 
-    def _encode(self, codes: NDArray[np.int64]) -> Iterator[bytes]:
+    def _locate(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the codes of each of N blocks begin in their distributions, and their sizes, [N, F * S * K]."""
         count, streams, stages, frames = codes.shape
         mixture, number = self._mixture, np.arange(stages)[:, None]
         # All codes are known, so all contexts are weighed at once: [K, N * F * S], in the order of a message.
@@ -51,7 +52,7 @@ class EntropyCoder:
         newer[:, :, 1:], older[:, :, 2:] = before[:, :-1], before[:, :-2]
         weights = mixture.weigh(slice(stages), features.reshape(*chosen.shape, -1))
         found = mixture.locate(number, weights, chosen)
-        return map(encode_message, *(part.T.reshape(count, -1) for part in (found.starts, found.sizes)))
+        return found.starts.T.reshape(count, -1), found.sizes.T.reshape(count, -1)
 
     def decode(
         self, messages: Sequence[bytes], num_streams: int, num_quantizers: int, frames: Sequence[int]

@@ -8,7 +8,7 @@ again, which tells a wrong model or damaged bytes.
 A message is the final state, little-endian without leading zeros, then the words in the order of decoding. Its length
 tells where the state ends: 5 to 8 bytes, or all of a message of up to 8 bytes.
 
-Python and numpy integers only. Axes: starts, sizes [symbols]; N messages decoded side by side.
+Python and numpy integers only. Axes: N messages side by side, of n symbols.
 """
 
 from __future__ import annotations
@@ -28,24 +28,56 @@ _PLACE = np.uint64((1 << PROBABILITY_BITS) - 1)
 _STATE_BYTES = 8
 # A state this large, per unit of size, would not fit into 64 bits after the symbol.
 _ROOM_BITS = 64 - PROBABILITY_BITS
+_ROOM = 1 << _ROOM_BITS
+# Messages from which on numpy, going through all side by side, is faster than Python one by one.
+_TOGETHER = 28
 
 
-def encode_message(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> bytes:
-    """Return the message of symbols with intervals [start, start + size), each size from 1 to below 2**24."""
-    sizes = sizes[::-1]
-    limits = sizes.astype(np.uint64) << np.uint64(_ROOM_BITS)
+def encode_messages(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:
+    """Return N messages of symbols [N, n] with intervals [start, start + size), each size from 1 to below 2**24."""
+    encode = _encode_together if len(starts) >= _TOGETHER else _encode_in_turn
+    return encode(starts[:, ::-1], sizes[:, ::-1])
+
+
+def _encode_in_turn(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:
+    """Return the messages of symbols that are given last first."""
+    return [_encode(*rows) for rows in zip(starts, sizes, strict=True)]
+
+
+def _encode(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> bytes:
     # The next state is `state // size * 2**24 + state % size + start`, in one division.
     rests = (1 << PROBABILITY_BITS) - sizes
     state = 1
     words: list[int] = []
-    columns = (column.tolist() for column in (starts[::-1], sizes, limits, rests))
-    for start, size, limit, rest in zip(*columns, strict=True):
-        if state >= limit:
+    for start, size, rest in zip(starts.tolist(), sizes.tolist(), rests.tolist(), strict=True):
+        times = state // size
+        if times >= _ROOM:
             words.append(state & _WORD)
             state >>= _WORD_BITS
+            times = state // size
+        state += times * rest + start
+    return _message(state, np.array(words, "<u4"))
+
+
+def _encode_together(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:
+    """Return what `_encode_in_turn` returns, symbol by symbol of all messages side by side."""
+    first, wide = (np.ascontiguousarray(rows.T, np.uint64) for rows in (starts, sizes))
+    limits, rests = wide << np.uint64(_ROOM_BITS), np.uint64(1 << PROBABILITY_BITS) - wide
+    state = np.ones(first.shape[1], np.uint64)
+    states, full = np.empty_like(first), np.empty(first.shape, np.bool_)
+    for number, (start, size, limit, rest) in enumerate(zip(first, wide, limits, rests, strict=True)):
+        states[number] = state
+        np.greater_equal(state, limit, out=full[number])
+        state >>= full[number] * np.uint64(_WORD_BITS)
         state += state // size * rest + start
-    tail = np.array(words[::-1], "<u4").tobytes()
-    return state.to_bytes((state.bit_length() + 7) // 8, "little") + tail
+    words = states.astype("<u4")  # their last 32 bits
+    rows = zip(state.tolist(), words.T, full.T, strict=True)
+    return [_message(state, row[is_full]) for state, row, is_full in rows]
+
+
+def _message(state: int, words: NDArray[np.uint32]) -> bytes:
+    """Return a message of its last state, and the words in the order in which they were taken from states."""
+    return state.to_bytes((state.bit_length() + 7) // 8, "little") + words[::-1].tobytes()
 
 
 class MessageDecoder:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codec.nacre.config import NacreConfig
+from codec.pieces import map_pieces
 from codec.steady import SteadyConv1d, SteadyLinear
 
 LAYER_SCALE = 0.1
@@ -49,8 +50,12 @@ class ConvNeXtBlock(nn.Module):
 
     def _mix(self, hidden: Tensor, seen: Tensor) -> Tensor:
         mixed = self.depthwise(seen.transpose(1, 2)).transpose(1, 2)
-        mixed = F.relu(self.expand(self.norm(mixed))).square()
-        return hidden + self.scale * self.project(mixed)
+        change = map_pieces(self._perceive, mixed.flatten(0, 1), self.expand.out_features)
+        return hidden + change.unflatten(0, hidden.shape[:2])
+
+    def _perceive(self, rows: Tensor) -> Tensor:
+        """Map rows [N, W] to [N, W] by the perceptron."""
+        return self.scale * self.project(F.relu(self.expand(self.norm(rows))).square())
 
 
 def apply_blocks(blocks: nn.Sequential, hidden: Tensor, inside: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from codec.chunked import WINDOW_FRAMES, goes_in_windows
 from codec.compress_blocks import Progress
+from codec.families import FAMILIES
 from codec.weights import LoadedPackage, load_package
 from serving.batcher import BatchedCodec, Batcher
 from serving.joined_coder import join_decoding
@@ -27,8 +28,9 @@ from serving.transcode.work import Job, News, Outcome, Task, advancing
 
 # Files that are fetched, checked or written while others are worked on.
 FILES_BESIDE = 6
-# Whole windows in a batch.
-CPU_WINDOWS, GPU_WINDOWS = 1, 16
+# Windows in a batch on a GPU, and how much longer they are on a CPU, where nobody waits for one to end. Not those of
+# networks whose layers are as long as the audio, which would take memory in proportion.
+GPU_WINDOWS, CPU_STRETCH = 16, 3
 # On a CPU, longer files are worked on one at a time: hours of codes take hundreds of megabytes.
 LONG_SECONDS = 600.0
 
@@ -46,12 +48,13 @@ class Worker:
         self._threads = files + FILES_BESIDE
         self._working = threading.Semaphore(files)
         self._long = threading.Semaphore(1 if on_cpu else files)
-        windows = CPU_WINDOWS if on_cpu else GPU_WINDOWS
-        self._batcher = Batcher(1, windows * WINDOW_FRAMES * config.hop_length, Metrics())
+        frames = WINDOW_FRAMES * (CPU_STRETCH if on_cpu and FAMILIES[config.family].needs_rows else 1)
+        most = frames * config.hop_length * (1 if on_cpu else GPU_WINDOWS)
+        self._batcher = Batcher(1, most, Metrics())
         self._windowed = goes_in_windows(config)
         # Python beside the model would only hinder it. A file whose work holds the model throughout can't wait for it.
         model = join_decoding(model, self._batcher.alone if self._windowed else None)
-        coder = BatchedCodec(model.codec, self._batcher, threading.Event())
+        coder = BatchedCodec(model.codec, self._batcher, threading.Event(), frames)
         self._maker = OutputMaker(job, model, coder if self._windowed else None, self._turn)
         self._opener = EntryOpener(job.scratch)
         self._pulling = threading.Lock()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codec.entropy import EntropyCoder, EntropyTables
 from codec.entropy.mixture import Mixture
-from codec.entropy.rans import encode_message
+from codec.entropy.rans import encode_messages
 from codec.entropy.storage import load_tables, save_tables
 from codec.errors import BitstreamError, PackageError
 
@@ -62,6 +62,15 @@ def test_any_codes_come_back_however_many_blocks_go_together(seed, blocks, strea
     for message, block in zip(messages, codes, strict=True):
         assert CODER.encode(block[None]) == [message]
         np.testing.assert_array_equal(CODER.decode([message], streams, stages, [frames])[0], block)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60), st.sampled_from([1, 3, 12, 23]))
+def test_messages_are_the_same_however_many_are_written_together(seed, symbols, bits):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 1 << bits, (40, symbols))
+    starts = rng.integers(0, (1 << 24) - sizes)
+    alone = [encode_messages(start[None], size[None])[0] for start, size in zip(starts, sizes, strict=True)]
+    assert encode_messages(starts, sizes) == alone
 
 
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 4), st.lists(st.integers(1, 9), max_size=6))
@@ -122,8 +131,8 @@ MESSAGE = "c3b10ffb1e6a2931e4adf0a931dbdbb306b6666dd7df8c9b47388d6a7a0e4d3a8cc8"
 
 
 def test_a_message_costs_little_more_than_its_information():
-    sizes = np.full(20, 1 << 12)
-    message = encode_message(5 * sizes, sizes)
+    sizes = np.full((1, 20), 1 << 12)
+    (message,) = encode_messages(5 * sizes, sizes)
     assert 20 * 12 / 8 <= len(message) <= 20 * 12 / 8 + 1
 
 

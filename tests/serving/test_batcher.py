@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from codec import ragged
-from codec.chunked import encode_chunked
+from codec.chunked import decode_chunked, encode_chunked
 from serving import batcher as batcher_module
 from serving.batcher import BatchedCodec, Batcher, CancelledError
 from serving.observe.metrics import Metrics
@@ -144,6 +144,32 @@ def test_a_cancelled_request_ends_at_its_next_window(codec):
     cancelled.set()
     with pytest.raises(CancelledError):
         next(windows)
+
+
+@pytest.mark.parametrize("frames", [5, 40])
+def test_windows_are_as_long_as_is_wanted(codec, frames):
+    lengths = []
+
+    class Watched:
+        window_frames = frames
+
+        def encode(self, window, **choice):
+            lengths.append(codec.config.num_frames(window.shape[-1]))
+            return codec.encode(window, **choice)
+
+        def decode(self, codes):
+            lengths.append(codes.shape[-1])
+            return codec.decode(codes)
+
+    hop, whole = codec.config.hop_length, codec.encode(audio(4000))
+    for context, run in (
+        (codec.config.network.encoder_context(hop), lambda: encode_chunked(codec, [audio(4000)], through=Watched())),
+        (codec.config.network.decoder_context(hop), lambda: decode_chunked(codec, [whole], through=Watched())),
+    ):
+        lengths.clear()
+        result = torch.cat([*run()], -1)
+        assert max(lengths) == min(whole.shape[-1], frames + context.left + context.right)
+    torch.testing.assert_close(result, codec.decode(whole), rtol=0, atol=1e-5)
 
 
 def test_work_alone_holds_a_slot(codec):
