@@ -4,14 +4,18 @@
 
 One corpus of speech, clips of 5 s to 5 min, in wav at 16 kHz, in turn through:
 
- - `model`: a process a core, one thread each, that does nothing but encode those clips, four at a time, from memory.
- - `steady`, `whole`: the local engine with the shipped model at 6 kbps: wav to containers, with checksums, entropy
-   coding, manifest. `steady` leaves out the time until its first file, in which workers load torch and the model.
+ - `codes`: a process a core, one thread each, that does nothing but encode those clips to codes, four at a time, from
+   memory to memory: the networks and codebooks alone.
+ - `model`: the same, and then what else of the model makes a container of that bitrate, its context model.
+ - `steady`, `whole`: the local engine with the shipped model at 6 kbps: wav to containers, with checksums, manifest,
+   state. `steady` leaves out the start, in which workers load torch and the model: what a run over one short clip a
+   core takes.
  - `encodec`, `encodec8`: a loop on one core over part of the corpus at 24 kHz: read, `EncodecModel.encode` at 6 kbps,
    save the codes; a file at a time, and eight of a length in one call.
 
-Figures: `local_vs_raw_model` is steady by model; `vs_encodec_loop` and `vs_encodec_batch8` are steady, a core, by
-theirs. `ray_overhead`, the part called `ray`, is benchmarks/transcode_ray.py's.
+Figures: `local_vs_raw_model` and `local_vs_codes_alone` are steady by model and codes; `vs_encodec_loop` and
+`vs_encodec_batch8` are steady, a core, by theirs. `ray_overhead`, the part called `ray`, is
+benchmarks/transcode_ray.py's.
 """
 
 import argparse
@@ -22,7 +26,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,17 +45,16 @@ from transformers import EncodecConfig, EncodecModel
 from benchmarks.machine import describe_machine
 from benchmarks.transcode_ray import overheads
 from codec.audio import read_audio, resample
+from codec.chunked import WINDOW_FRAMES
+from codec.compress import container_of
 from codec.errors import NacreError
-from codec.model import Codec
 from codec.package import open_package
 from codec.weights import load_package
 from registry.shipped import DEFAULT_MODEL, shipped_package
 from serving.transcode.coordinator import transcode
-from serving.transcode.engines import Batch, Died
 from serving.transcode.engines.local import LocalEngine
 from serving.transcode.order import Order
 from serving.transcode.settings import Settings
-from serving.transcode.work import Job, News, Outcome
 
 CORES = len(os.sched_getaffinity(0))
 # seconds: how many clips
@@ -76,66 +80,56 @@ def write_corpus(folder: Path, counts: dict[int, int], rate: int) -> Path:
     return folder
 
 
-def encode_alone(names: list[str]) -> float:
+def encode_alone(names: list[str], *, containers: bool) -> float:
     """Encode clips with the model and nothing else; return the seconds of audio that went through in one second."""
-    codec, stages = _shipped()
-    window = 1024 * codec.config.hop_length
+    model = load_package(_package())
+    codec, stages = model.codec, model.package.config.resolve_num_quantizers(None, KBPS)
+    rate, window = codec.config.sample_rate, WINDOW_FRAMES * codec.config.hop_length
     clips = [torch.from_numpy(soundfile.read(name, dtype="float32")[0])[None] for name in names]
     pieces = sorted(
         (piece for clip in clips for piece in torch.split(clip, window, -1)), key=lambda piece: piece.shape[-1]
     )
     groups = [list(group) for group in _grouped(pieces, BATCH) if group[0].shape == group[-1].shape]
-    codec.encode(torch.stack(groups[0]), num_quantizers=stages)
+
+    def encode(group: list[torch.Tensor]) -> None:
+        for codes in codec.encode(torch.stack(group), num_quantizers=stages).numpy():
+            if containers:
+                container_of(model, codes[None], None, 1, rate, group[0].shape[-1])
+
+    encode(groups[0])
     start = time.perf_counter()
     for group in groups:
-        codec.encode(torch.stack(group), num_quantizers=stages)
+        encode(group)
     elapsed = time.perf_counter() - start
     samples = sum(len(group) * group[0].shape[-1] for group in groups)
-    return float(samples / codec.config.sample_rate / elapsed)
+    return float(samples / rate / elapsed)
 
 
-def model_alone(corpus: Path) -> float:
+def model_alone(corpus: Path, *, containers: bool) -> float:
     """Return what all cores encode together, a process each."""
     names = [str(path) for path in sorted(corpus.iterdir())]
+    encode = partial(encode_alone, containers=containers)
     with multiprocessing.get_context("spawn").Pool(CORES, _one_thread) as pool:
-        return sum(pool.map(encode_alone, [names[core::CORES] for core in range(CORES)], chunksize=1))
+        return sum(pool.map(encode, [names[core::CORES] for core in range(CORES)], chunksize=1))
 
 
 def transcode_local(corpus: Path, target: Path) -> tuple[float, float]:
-    """Transcode; return seconds of audio a second, from the first file on and from the start on."""
+    """Transcode; return the seconds of audio, and those that it took."""
     package = _package()
     opened = open_package(package)
-    stages = opened.config.resolve_num_quantizers(None, KBPS)
     order = Order(
         source=str(corpus),
         target=str(target),
         package=package,
         fingerprint=opened.fingerprint,
-        settings=Settings(num_quantizers=stages),
+        settings=Settings(num_quantizers=opened.config.resolve_num_quantizers(None, KBPS)),
     )
-    engine = _Watched(LocalEngine())
     start = time.perf_counter()
-    tally = transcode(order, engine)
-    end = time.perf_counter()
+    tally = transcode(order, LocalEngine())
+    elapsed = time.perf_counter() - start
     if tally.failed:
         raise NacreError(f"{tally.failed} files failed")
-    steady = (tally.audio_seconds - engine.first_seconds) / (end - engine.first_at)
-    return steady, tally.audio_seconds / (end - start)
-
-
-class _Watched:
-    """An engine whose first outcome is timed."""
-
-    def __init__(self, engine: LocalEngine) -> None:
-        self._engine = engine
-        self.first_at = self.first_seconds = 0.0
-
-    def run(self, job: Job, batches: Iterator[Batch], *, alone: bool = False) -> Generator[News | Died]:
-        """Pass everything on."""
-        for happening in self._engine.run(job, batches, alone=alone):
-            if not self.first_at and isinstance(happening, Outcome):
-                self.first_at, self.first_seconds = time.perf_counter(), happening.seconds or 0.0
-            yield happening
+    return tally.audio_seconds, elapsed
 
 
 def encodec_loop(corpus: Path, batch: int) -> float:
@@ -161,15 +155,18 @@ def _encodec_loop(corpus: Path, batch: int) -> float:
 def measure(folder: Path, rounds: int) -> dict[str, float]:
     """Do all in turn; return medians of seconds of audio a second."""
     corpus = write_corpus(folder / "corpus", CORPUS, 16_000)
+    short = write_corpus(folder / "short", {5: CORES}, 16_000)
     theirs = write_corpus(folder / "theirs", PEER_CORPUS, 24_000)
     times: dict[str, list[float]] = {}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
-        steady, whole = transcode_local(corpus, folder / f"coded-{number}")
+        audio_of_start, start = transcode_local(short, folder / f"start-{number}")
+        audio, elapsed = transcode_local(corpus, folder / f"coded-{number}")
         figures = {
-            "steady": steady,
-            "whole": whole,
-            "model": model_alone(corpus),
+            "steady": (audio - audio_of_start) / (elapsed - start),
+            "whole": audio / elapsed,
+            "model": model_alone(corpus, containers=True),
+            "codes": model_alone(corpus, containers=False),
             "encodec": encodec_loop(theirs, 1),
             "encodec8": encodec_loop(theirs, 8),
         }
@@ -182,6 +179,7 @@ def ratios(medians: dict[str, float]) -> dict[str, float]:
     """Return the figures."""
     return {
         "local_vs_raw_model": medians["steady"] / medians["model"],
+        "local_vs_codes_alone": medians["steady"] / medians["codes"],
         "vs_encodec_loop": medians["steady"] / CORES / medians["encodec"],
         "vs_encodec_batch8": medians["steady"] / CORES / medians["encodec8"],
     }
@@ -231,11 +229,6 @@ def _package() -> Path:
     if package is None:
         raise NacreError(f"{DEFAULT_MODEL} is not in this checkout")
     return package
-
-
-def _shipped() -> tuple[Codec, int]:
-    loaded = load_package(_package())
-    return loaded.codec, loaded.package.config.resolve_num_quantizers(None, KBPS)
 
 
 def _one_thread() -> None:
