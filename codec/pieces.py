@@ -25,9 +25,9 @@ def map_pieces(work: Callable[[Tensor], Tensor], rows: Tensor, width: int) -> Te
 
     In training, export and on other devices it is one call.
     """
-    size = max(ALIGNED, PIECE // width // ALIGNED * ALIGNED) * torch.get_num_threads()
-    count = round(len(rows) / size)  # so that none is less than half of one
-    if count < 2 or not steady(rows):
+    if not steady(rows):
         return work(rows)
+    size = max(ALIGNED, PIECE // width // ALIGNED * ALIGNED) * torch.get_num_threads()
+    count = max(1, round(len(rows) / size))  # so that none is less than half of one
     pieces = rows.tensor_split([size * number for number in range(1, count)])
-    return torch.cat([work(piece) for piece in pieces])
+    return torch.cat([work(piece) for piece in pieces]) if count > 1 else work(rows)
