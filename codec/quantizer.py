@@ -105,7 +105,7 @@ class ResidualVectorQuantizer(nn.Module):
             rows = rows_of_latents(latents)
             searches = self._searches(rows)[:num_quantizers]
             codes = map_pieces(partial(self._encode_rows, searches=searches), rows, self.config.codebook_size)
-            return codes.view(batch, frames, -1).transpose(1, 2).contiguous()
+            return codes.view(batch, frames, num_quantizers).transpose(1, 2).contiguous()
 
     def _encode_rows(self, residual: Tensor, searches: list[Callable[[Tensor], Tensor]]) -> Tensor:
         """Map rows [N, D] to codes [N, K], a stage for each search."""
