@@ -41,14 +41,11 @@ class _Window:
 
 
 class WindowCoder(Protocol):
-    """What codes windows by a codec's rules as the codec itself does: a queue that joins the windows of many callers.
-
-    `window_frames` is how long it wants them.
-    """
+    """What codes windows by a codec's rules as the codec itself does: a queue that joins the windows of many callers."""
 
     @property
     def window_frames(self) -> int:
-        """Frames of a window, without its neighbours."""
+        """How long it wants windows, without their neighbours."""
 
     def encode(self, audio: Tensor, *, num_quantizers: int, denoise: bool) -> Tensor:
         """Encode audio [B, C, T] to codes [B, K, L]."""
