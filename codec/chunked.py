@@ -41,7 +41,7 @@ class _Window:
 
 
 class WindowCoder(Protocol):
-    """What codes windows by a codec's rules as the codec itself does: a queue that joins the windows of many callers."""
+    """What codes windows by a codec's rules as the codec does: a queue that joins the windows of many callers."""
 
     @property
     def window_frames(self) -> int:
