@@ -35,10 +35,12 @@ MAX_STRETCH = 1.25
 # The share of a whole batch that is worth another slot: threads in Python hinder each other, so few large batches are
 # faster than many small ones side by side.
 WORTH_A_SLOT = 0.25
-# How long after a batch the next waits for all calls that there were then, or for work that is worth a slot. The core
-# isn't idle then: requests are answered and read. Without those that waited, two halves of all short requests would
-# take turns, in batches of half the size.
-GATHER_SECONDS = 0.02
+# After a batch the next waits for all calls that there were then, or for work that is worth a slot: without those that
+# waited, two halves of all short requests would take turns, in batches of half the size. It waits while requests are
+# worked on elsewhere, so that the core isn't idle, and so long after the last was done that its client can come again.
+RETURN_SECONDS = 0.015
+# It waits no longer than this after the batch: what is worked on may be long, or never come.
+GATHER_SECONDS = 0.1
 
 
 class CancelledError(Exception):
@@ -57,7 +59,8 @@ class Batcher:
         self._came = threading.Condition(self._lock)
         self._waiting: list[Turn] = []
         self._gathering = False
-        self._expected, self._last_end = 0, 0.0
+        self._at_work, self._running = 0, 0
+        self._expected, self._last_end, self._last_done = 0, 0.0, 0.0
 
     @property
     def depth(self) -> int:
@@ -79,6 +82,19 @@ class Batcher:
         finally:
             self._finish([turn])
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hold while a request is worked on, in calls and besides."""
+        with self._lock:
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work -= 1
+                self._last_done = time.monotonic()
+                self._came.notify()
+
     def _wait(self, turn: Turn) -> None:
         with self._lock:
             self._waiting.append(turn)
@@ -94,6 +110,7 @@ class Batcher:
                 self._gathering = True
                 self._threads.submit(self._run)
             else:
+                self._running += 1
                 self._waiting.pop(0).woken.set()
 
     def _run(self) -> None:
@@ -108,16 +125,27 @@ class Batcher:
     def _gather(self) -> list[Call]:
         """Wait for company that is likely to come, and take a batch."""
         with self._lock:
-            left = self._last_end + GATHER_SECONDS - time.monotonic()
-            self._came.wait_for(lambda: len(self._waiting) >= self._expected or self._is_worth_a_slot(), left)
+            while (left := self._patience()) > 0:
+                self._came.wait(left)
             batch = cast("list[Call]", self._take())  # the oldest is one, and their key is a call's
             self._gathering = False
+            self._running += len(batch)
             self._start()
         return batch
+
+    def _patience(self) -> float:
+        """Return how many seconds longer the next batch should wait, unless somebody comes or is done."""
+        if len(self._waiting) >= self._expected or self._is_worth_a_slot():
+            return 0.0
+        until = self._last_end + GATHER_SECONDS
+        if self._at_work <= len(self._waiting) + self._running:
+            until = min(until, max(self._last_end, self._last_done) + RETURN_SECONDS)
+        return until - time.monotonic()
 
     def _finish(self, batch: Sequence[Turn]) -> None:
         with self._lock:
             self._free += 1
+            self._running -= len(batch)
             # Its clients may come again, beside those that wait.
             self._expected, self._last_end = len(batch) + len(self._waiting), time.monotonic()
             self._start()

@@ -130,8 +130,14 @@ class Engine:
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Do a request's work in one of the engine's threads, which know its name and trace."""
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(work))
+        assert self._batcher is not None, "load() comes first"
+        context, at_work = contextvars.copy_context(), self._batcher.at_work
+
+        def run() -> Result:
+            with at_work():
+                return context.run(work)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     @contextmanager
     def using(self, loaded: LoadedPackage, cancelled: threading.Event | None = None) -> Iterator[WindowCoder | None]:

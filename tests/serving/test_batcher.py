@@ -204,12 +204,25 @@ def test_another_slot_is_taken_only_for_work_enough(codec):
     assert sorted(gate.sizes) == [1, 3]
 
 
-def test_after_a_batch_the_next_waits_for_all_that_there_were(codec, monkeypatch):
-    monkeypatch.setattr(batcher_module, "GATHER_SECONDS", 20.0)
+@pytest.fixture
+def patience(monkeypatch):
+    """Return what sets how long is waited for a client that was answered, and at most."""
+
+    def set_patience(returns, gathers):
+        monkeypatch.setattr(batcher_module, "RETURN_SECONDS", returns)
+        monkeypatch.setattr(batcher_module, "GATHER_SECONDS", gathers)
+
+    return set_patience
+
+
+@pytest.fixture
+def queue(codec):
+    """Return a gate, its batcher, what makes a call, and threads in which two calls wait for a batch of one."""
     gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=100_000, metrics=Metrics())
 
     def call(seed):
-        return batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
+        with batcher.at_work():
+            return batched(gate, batcher).encode(audio(1000, seed), num_quantizers=4, denoise=False)
 
     with ThreadPoolExecutor(4) as threads:
         running = [threads.submit(call, 0)]
@@ -217,17 +230,45 @@ def test_after_a_batch_the_next_waits_for_all_that_there_were(codec, monkeypatch
         running += [threads.submit(call, seed) for seed in (1, 2)]
         while batcher.depth < 2:
             time.sleep(0.001)
-        gate.opened.set()
-        running[0].result(10)
-        time.sleep(0.1)
-        assert gate.sizes == [1], "two wait for the third, which has just been answered"
-        running.append(threads.submit(call, 3))
-        assert [future.result(10).shape for future in running] == [codec.encode(audio(1000)).shape] * 4
+        yield gate, batcher, lambda: threads.submit(call, 3), running
+
+
+def test_after_a_batch_the_next_waits_for_all_that_there_were(codec, queue, patience):
+    patience(20.0, 20.0)
+    gate, _, call_again, running = queue
+    gate.opened.set()
+    running[0].result(10)
+    time.sleep(0.1)
+    assert gate.sizes == [1], "two wait for the third, which has just been answered"
+    running.append(call_again())
+    assert [future.result(10).shape for future in running] == [codec.encode(audio(1000)).shape] * 4
     assert gate.sizes == [1, 3]
 
 
-def test_work_enough_waits_for_nobody(codec, monkeypatch):
-    monkeypatch.setattr(batcher_module, "GATHER_SECONDS", 20.0)
+def test_it_waits_as_long_as_a_request_is_worked_on_elsewhere(queue, patience):
+    patience(0.0, 20.0)
+    gate, batcher, call_again, running = queue
+    with batcher.at_work():
+        gate.opened.set()
+        running[0].result(10)
+        time.sleep(0.1)
+        assert gate.sizes == [1]
+    [future.result(10) for future in running]
+    call_again().result(10)
+    assert gate.sizes == [1, 2, 1]
+
+
+def test_it_does_not_wait_for_ever(queue, patience):
+    patience(0.0, 0.1)
+    gate, batcher, _, running = queue
+    with batcher.at_work():
+        gate.opened.set()
+        [future.result(10) for future in running]
+    assert gate.sizes == [1, 2]
+
+
+def test_work_enough_waits_for_nobody(codec, patience):
+    patience(20.0, 20.0)
     gate, batcher = Gate(codec), Batcher(slots=1, max_batch_samples=4000, metrics=Metrics())
     call = lambda: batched(gate, batcher).encode(audio(1000), num_quantizers=4, denoise=False)  # noqa: E731
     together(gate, batcher, [call] * 4)
