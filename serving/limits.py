@@ -25,9 +25,10 @@ class ServiceLimits(JobLimits):
     max_sample_rate: PositiveInt = 192_000
     # How long a client may take to send its body.
     upload_seconds: PositiveFloat = 60.0
-    # Requests that the model works on at once, and requests admitted beyond those.
+    # Requests that the model works on at once, and requests admitted beyond those: a longer queue answers no more of
+    # them, and all of them later.
     concurrency: PositiveInt = 1
-    queue: NonNegativeInt = 16
+    queue: NonNegativeInt = 10
     # Where models run, as torch names it: cpu, cuda, cuda:1.
     device: str = "cpu"
     max_streams: PositiveInt = 8
