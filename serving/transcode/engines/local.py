@@ -18,7 +18,14 @@ from serving.transcode.work import Job, News, Outcome, Task
 
 # Workers that die before they have the model, one after the other.
 MAX_STILLBORN = 3
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# What workers are started with.
+_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    # Memory that is taken anew for each batch is kept: else it is given back between, and cleared to be taken again.
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class _Process:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(job, theirs), daemon=True, name="nacre-transcode")
-        with _one_thread():
+        with _environment():
             self.process.start()
         theirs.close()
         self.tasks: dict[str, Task] = {}
@@ -141,10 +148,10 @@ class _Pool:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let processes that are started within compute with one thread each."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+def _environment() -> Iterator[None]:
+    """Start processes within as workers want to be started."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
     try:
         yield
     finally:

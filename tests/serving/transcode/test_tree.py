@@ -75,6 +75,23 @@ def test_long_files_go_one_at_a_time_and_short_ones_beside_them(run, tmp_path, m
     assert most["both"] > 2
 
 
+def test_its_threads_run_long_and_the_callers_do_not(run, model, archive, tmp_path, monkeypatch):
+    before, found = os.sched_getscheduler(0), Counter()
+
+    def noting(name, work):
+        def noted(*arguments, **options):
+            found[name, os.sched_getscheduler(0)] += 1
+            return work(*arguments, **options)
+
+        return noted
+
+    monkeypatch.setattr(output, "encode_source", noting("file", output.encode_source))
+    monkeypatch.setattr(model.codec, "encode", noting("model", model.codec.encode))
+    assert run(archive, tmp_path / "out").done == 5
+    assert set(found) == {("file", os.SCHED_BATCH), ("model", os.SCHED_BATCH)}
+    assert os.sched_getscheduler(0) == before
+
+
 @pytest.mark.parametrize("settings", [ENCODE, DECODE])
 def test_files_under_way_count(run, model, tmp_path, make_audio, monkeypatch, settings):
     monkeypatch.setattr("serving.transcode.work.ADVANCE_SECONDS", 0)
