@@ -16,19 +16,11 @@ from serving.access.cors import allowed_origins
 from serving.access.policy import check_access
 from serving.access.store import KeyStore
 from serving.limits import ServiceLimits
+from serving.memory import WORKER_ENVIRONMENT
 from serving.observe.directory import create_directory
 from serving.workers import WORKERS_VARIABLE
 
 SERVICE = "serving.service:NacreService"
-# What workers are started with, unless the environment says otherwise.
-WORKER_ENVIRONMENT = {
-    # Each of many threads would keep an arena as large as its largest request. One beside the main
-    # thread's answers 6% more short requests than none.
-    "MALLOC_ARENA_MAX": "2",
-    # What is free beyond 32 MiB is given back. Left alone, glibc keeps twice the largest block that it ever saw.
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
-}
 ROOT = Path(__file__).resolve().parents[1]
 # After SIGTERM: how long requests in flight may take to finish.
 SHUTDOWN_SECONDS = 10

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from serving.server import ROOT, WORKER_ENVIRONMENT
+from serving.memory import WORKER_ENVIRONMENT
+from serving.server import ROOT
 
 # Frees every second of many blocks, so that what is free lies between what isn't.
 PROGRAM = """

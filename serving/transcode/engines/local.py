@@ -13,19 +13,14 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 
 from codec.errors import NacreError
+from serving.memory import WORKER_ENVIRONMENT
 from serving.transcode.engines import Batch, Died
 from serving.transcode.work import Job, News, Outcome, Task
 
 # Workers that die before they have the model, one after the other.
 MAX_STILLBORN = 3
-# What workers are started with.
-_ENVIRONMENT = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    # Memory that is taken anew for each batch is kept: else it is given back between, and cleared to be taken again.
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
-}
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_ENVIRONMENT = WORKER_ENVIRONMENT | dict.fromkeys(_THREADS, "1")
 
 
 @dataclass(frozen=True)
